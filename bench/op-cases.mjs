@@ -6,6 +6,7 @@
 
 import { Tensor } from '../dist/index.js'
 import { nf4Arguments, quantizeNf4 } from '../dist/ops/nf4.js'
+import { writeSamplingRow } from '../dist/ops/sample.js'
 import { uniform, values } from './support/random.mjs'
 
 /**
@@ -53,6 +54,8 @@ export function tensorMaker(device, dtype) {
     ids: whole,
     /** @param {readonly number[]} numbers */
     integers: (numbers) => held(Tensor.from(device, Int32Array.from(numbers), [numbers.length])),
+    /** @param {Float32Array | Int32Array} numbers @param {number[]} shape */
+    numbers: (numbers, shape) => held(Tensor.from(device, numbers, shape)),
     /** All of them, to be disposed. */
     made,
   }
@@ -123,6 +126,7 @@ export const OP_CASES = {
       x: t.given(N, D),
       y: t.empty(N, 2 * F),
       parts: [0, 1].map(() => part(t, D, F, pair(t, N, D, F, r, t.empty))),
+      sumOrder: 0,
     },
     flops: 2 * (2 * N * D * F + 2 * N * r * (D + F)),
   }),
@@ -249,6 +253,22 @@ export const OP_CASES = {
     const options = { temperature: 0.8, topK: 50, topP: 0.95, minP: 0, repetitionPenalty: 1, seed: 0 }
     return { args: { logits: t.float(B, V), steps, ids: t.emptyOf([B], 'int32'), ...options } }
   },
+  sampleRows: (t, { B, V }) => {
+    const steps = t.integers(Array.from({ length: B }, (_, i) => i))
+    const parameters = { temperature: 0.8, topK: 50, topP: 0.95, minP: 0, repetitionPenalty: 1, seed: 0 }
+    const [options, integers] = [new Float32Array(4 * B), new Int32Array(4 * B)]
+    for (let row = 0; row < B; row++) writeSamplingRow(options, integers, row, parameters, false)
+    const tables = { options: t.numbers(options, [B, 4]), integers: t.numbers(integers, [B, 4]) }
+    return { args: { logits: t.float(B, V), steps, ...tables, ids: t.emptyOf([B], 'int32') } }
+  },
+  topLogProbs: (t, { B, V }) => ({
+    args: {
+      logits: t.float(B, V),
+      chosen: t.integers(Array.from({ length: B }, (_, i) => i)),
+      logProbs: t.emptyFloat(B, 21),
+      ids: t.emptyOf([B, 20], 'int32'),
+    },
+  }),
   quantizeNf4: (t, { D, F }) => {
     const x = t.given(F, D)
     const { shape, ...made } = quantizeNf4(x)

@@ -27,6 +27,7 @@ const SUITES = [
   [/^(attention|sequence_tasks)/, ['attention']],
   [/^(rms|layer)_norm/, ['norm']],
   [/^(swiglu|gelu)/, ['activation']],
+  [/^sample/, ['sample', 'sample-rows', 'top-log-probs']],
   [/^philox/, ['dropout', 'linear', 'sample']],
   [/^kernels\.h/, ['norm', 'argmax', 'sample', 'linear-cross-entropy']],
 ]

@@ -67,7 +67,9 @@ namespace lowrank {
   X(linearLogProbsBackward, LinearLogProbsBackwardArgs) \
   X(adamw, AdamwArgs)                                   \
   X(argmax, ArgmaxArgs)                                 \
-  X(sample, SampleArgs)
+  X(sample, SampleArgs)                                 \
+  X(sampleRows, SampleRowsArgs)                         \
+  X(topLogProbs, TopLogProbsArgs)
 
 // A backend: one function per op, in list order.
 class Context;

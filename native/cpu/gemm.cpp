@@ -105,7 +105,8 @@ Plan makePlan(const Gemm& product) {
     transposed = transposed || term.a.transposed;
     if (term.k > 0) plan.lastTerm = t;
   }
-  plan.few = product.m <= kFewRows && !transposed;
+  plan.few = !transposed && product.order != SumOrder::kMany &&
+             (product.m <= kFewRows || product.order == SumOrder::kFew);
   if (plan.few) {
     plan.panels = plan.groups = ceilDiv(product.n, kFewRowsColumns);
     plan.blocks = 1;
@@ -328,8 +329,11 @@ void multiplyFew(const Gemm& product, const Plan& plan, int64_t task, float* buf
   const int64_t column = (task % 2 == 0 ? task / 2 : half + task / 2) * kFewRowsColumns,
                 columns = minOf(kFewRowsColumns, product.n - column);
   float* sums = buffer + kTileWords;
-  fewRows(product, plan.dot, column, columns, buffer, sums);
-  finish(product, 0, product.m, column, columns, sums, kFewRowsColumns);
+  for (int64_t row = 0; row < product.m; row += kFewRows) {
+    const int64_t rows = minOf(kFewRows, product.m - row);
+    fewRows(product, plan.dot, row, rows, column, columns, buffer, sums);
+    finish(product, row, rows, column, columns, sums, kFewRowsColumns);
+  }
 }
 
 bool runBatch(const Gemm* products, Plan* plans, int64_t count, Workspace& workspace, Context& context) {

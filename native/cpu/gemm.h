@@ -6,7 +6,9 @@
 //
 // 1. All terms share one float32 accumulator per element of C, which runs over the terms in order and over k ascending.
 //    The result is rounded once, at the store. With `accumulate` the old value of C is added last.
-// 2. The work is cut by shapes alone, so results are the same bits for every number of threads.
+// 2. The work is cut by shapes alone, so results are the same bits for every number of threads. An element of C depends
+//    on its row of A and its column of B alone, and on whether they are summed as few rows or as many: `order` says
+//    that, or M does.
 // 3. Where the instruction set has bfloat16 dot products (kHasDot) and every operand is bfloat16, pairs along k are
 //    multiplied by vdpbf16ps, which flushes denormals and rounds the sum of a pair in its own way. Elsewhere bfloat16
 //    is widened exactly, float16 always.
@@ -52,6 +54,7 @@ struct Gemm {
   int64_t cStride;
   bool accumulate;   // C is float32 then
   bool cTransposed;  // element (i, j) is stored at row j, column i; without bias, C is float32
+  SumOrder order;    // ops/linear.h
 };
 
 // Scratch of a Context lives until the kernel returns, so loops over row blocks share one allocation that only ever

@@ -332,19 +332,19 @@ static void dotTerm(const BFloat16* x, const GemmOperand& b, int64_t first, int6
 }
 
 // A term whose B is transposed, all bfloat16. `ordered` holds kFewRows * kDotDepth elements.
-static void dotFewRows(const Gemm& product, const GemmTerm& term, int64_t column, int64_t columns, BFloat16* ordered,
-                       float* sums) {
+static void dotFewRows(const GemmTerm& term, int64_t firstRow, int64_t rowCount, int64_t column, int64_t columns,
+                       BFloat16* ordered, float* sums) {
   for (int64_t first = 0; first < term.k; first += kDotDepth) {
     const int64_t k = minOf(kDotDepth, term.k - first);
-    for (int64_t i = 0; i < product.m; ++i) {
-      const BFloat16* row = static_cast<const BFloat16*>(term.a.data) + i * term.a.stride + first;
+    for (int64_t i = 0; i < rowCount; ++i) {
+      const BFloat16* row = static_cast<const BFloat16*>(term.a.data) + (firstRow + i) * term.a.stride + first;
       for (int64_t at = 0; at < k; at += 64) {
         const RunWords words = runWords(row + at, k - at);
         _mm512_storeu_si512(ordered + i * kDotDepth + at, reinterpret_cast<__m512i>(words.even));
         _mm512_storeu_si512(ordered + i * kDotDepth + at + 32, reinterpret_cast<__m512i>(words.odd));
       }
     }
-    switch (product.m) {
+    switch (rowCount) {
       case 1:
         dotTerm<1>(ordered, term.b, first, k, column, columns, sums);
         break;
@@ -362,24 +362,24 @@ static void dotFewRows(const Gemm& product, const GemmTerm& term, int64_t column
 
 #endif
 
-// sums[kFewRows][kFewRowsColumns] for the columns [column, column + columns) of a product whose A is straight in every
-// term. `widened` holds kFewRowsWords floats; with `dot` all operands are bfloat16.
-static void fewRows(const Gemm& product, [[maybe_unused]] bool dot, int64_t column, int64_t columns, float* widened,
-                    float* sums) {
+// sums[kFewRows][kFewRowsColumns] for `rowCount` rows and the columns [column, column + columns) of a product whose A
+// is straight in every term. `widened` holds kFewRowsWords floats; with `dot` all operands are bfloat16.
+static void fewRows(const Gemm& product, [[maybe_unused]] bool dot, int64_t firstRow, int64_t rowCount, int64_t column,
+                    int64_t columns, float* widened, float* sums) {
   __builtin_memset(sums, 0, sizeof(float) * kFewRows * kFewRowsColumns);
   for (int64_t t = 0; t < product.termCount; ++t) {
     const GemmTerm& term = product.terms[t];
 #if defined(__AVX512BF16__)
     if (dot && term.b.transposed) {
-      dotFewRows(product, term, column, columns, reinterpret_cast<BFloat16*>(widened), sums);
+      dotFewRows(term, firstRow, rowCount, column, columns, reinterpret_cast<BFloat16*>(widened), sums);
       continue;
     }
 #endif
     const bool reordered = dotsNf4(term.b);
     for (int64_t first = 0; first < term.k; first += kFewRowsDepth) {
       const int64_t k = minOf(kFewRowsDepth, term.k - first);
-      for (int64_t i = 0; i < product.m; ++i) {
-        const int64_t offset = i * term.a.stride + first;
+      for (int64_t i = 0; i < rowCount; ++i) {
+        const int64_t offset = (firstRow + i) * term.a.stride + first;
         forLanes(k, [&](int64_t at, int lanes) {
           Vec x;
           withStorage(term.a.dtype,
@@ -388,7 +388,7 @@ static void fewRows(const Gemm& product, [[maybe_unused]] bool dot, int64_t colu
         });
       }
       withStorage(term.b.dtype, [&]<class T>(T) {
-        switch (product.m) {
+        switch (rowCount) {
           case 1:
             return multiplyFewRows<1, T>(widened, term.b, first, k, column, columns, sums);
           case 2:

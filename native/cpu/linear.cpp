@@ -70,6 +70,7 @@ struct ProductList {
   int64_t termCount;
   LinearScratch& scratch;
   Context& context;
+  SumOrder order = SumOrder::kByRows;
 
   ProductList(int64_t productCapacity, int64_t termCapacity, LinearScratch& s, Context& c)
       : products(nullptr), terms(nullptr), productCount(0), termCount(0), scratch(s), context(c) {
@@ -84,7 +85,8 @@ struct ProductList {
   Gemm& add(const Tensor& c, bool accumulate) {
     Gemm& product = products[productCount++];
     product = Gemm{c.rows,          c.cols, terms + termCount, 0,        1.0f,       nullptr,
-                   DType::kFloat32, c.data, c.dtype,           c.stride, accumulate, false};
+                   DType::kFloat32, c.data, c.dtype,           c.stride, accumulate, false,
+                   order};
     return product;
   }
 
@@ -284,6 +286,35 @@ bool joinedForward(const LinearArgs& args, int64_t ranks, ProductList& list, Lin
   return true;
 }
 
+struct RowRange {
+  int64_t begin;
+  int64_t end;
+};
+
+// The rows of a pair; false, with the fault recorded, where they are none of the input's.
+bool rowsOf(const LoraPair& pair, int64_t rows, RowRange& range, Context& context) {
+  range = RowRange{0, rows};
+  if (!present(pair.rows)) return true;
+  const int32_t* at = static_cast<const int32_t*>(pair.rows.data);
+  range = RowRange{at[0], at[1]};
+  if (at[0] >= 0 && at[0] <= at[1] && at[1] <= rows) return true;
+  context.fail("expected rows of a pair to ascend in [0, %lld], got %d and %d", static_cast<long long>(rows), at[0],
+               at[1]);
+  return false;
+}
+
+void clearOtherRows(const Tensor& s, const RowRange& rows, Context& context) {
+  if (rows.begin == 0 && rows.end == s.rows) return;
+  parallelFor(context, 1, [&](int64_t, int) {
+    withStorage(s.dtype, [&]<class T>(T) {
+      for (int64_t row = 0; row < s.rows; ++row) {
+        if (row >= rows.begin && row < rows.end) continue;
+        __builtin_memset(rowOf<T>(s, row), 0, static_cast<size_t>(s.cols) * sizeof(T));
+      }
+    });
+  });
+}
+
 }  // namespace
 
 bool linearForward(const LinearArgs& args, const int32_t* rowIds, LinearScratch& scratch, Context& context) {
@@ -291,23 +322,31 @@ bool linearForward(const LinearArgs& args, const int32_t* rowIds, LinearScratch&
   const int64_t pairs = pairCount(args.parts, args.partCount);
   ProductList list(args.partCount + pairs, args.partCount + pairs, scratch, context);
   if (list.products == nullptr) return false;
+  list.order = static_cast<SumOrder>(args.sumOrder);
+  bool joins = list.order == SumOrder::kByRows && x.rows >= kJoinedRows;
   int64_t unmasked = 0, ranks = 0;
   for (int64_t p = 0; p < args.partCount; ++p) {
     for (int64_t i = 0; i < args.parts[p].pairCount; ++i) {
       if (masked(args.parts[p].pairs[i])) continue;
       ++unmasked;
       ranks += args.parts[p].pairs[i].a.rows;
+      joins = joins && !present(args.parts[p].pairs[i].rows);
     }
   }
-  if (unmasked > 1 && x.rows >= kJoinedRows) {
+  if (unmasked > 1 && joins) {
     if (!joinedForward(args, ranks, list, scratch, context)) return false;
   } else {
     for (int64_t p = 0; p < args.partCount; ++p) {
       for (int64_t i = 0; i < args.parts[p].pairCount; ++i) {
         const LoraPair& pair = args.parts[p].pairs[i];
         if (masked(pair)) continue;
-        list.add(pair.s, false).alpha = pair.scale;
-        list.term(operand(x, false), operand(pair.a, true), x.cols);
+        RowRange rows;
+        if (!rowsOf(pair, x.rows, rows, context)) return false;
+        clearOtherRows(pair.s, rows, context);
+        if (rows.begin == rows.end) continue;
+        const int64_t count = rows.end - rows.begin;
+        list.add(view(pair.s, rows.begin, count, 0, pair.s.cols), false).alpha = pair.scale;
+        list.term(operand(view(x, rows.begin, count, 0, x.cols), false), operand(pair.a, true), x.cols);
       }
     }
     if (!list.run()) return false;

@@ -238,7 +238,7 @@ const double* passHead(const HeadPass& pass, const LabelledRows& labelledRows, C
                          narrow ? DType::kBFloat16 : DType::kFloat32};
     for (int64_t i = 0; i < part.pairCount; ++i) pairs[i].s.rows = rows;
     gatherRows(pass.h, ids, hChunk, context);
-    if (!linearForward(LinearArgs{hChunk, logitChunk, &part, 1}, ids, linearScratch, context)) return nullptr;
+    if (!linearForward(LinearArgs{hChunk, logitChunk, &part, 1, 0}, ids, linearScratch, context)) return nullptr;
     parallelFor(context, rows, [&](int64_t i, int) {
       float* row = rowOf<float>(logitChunk, i);
       const int32_t label = labels[ids[i]];

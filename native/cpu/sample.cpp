@@ -1,4 +1,5 @@
-// The next id of each sequence from its logits: see SampleArgs for the order of the steps.
+// The next id of each sequence from its logits: see SampleArgs for the order of the steps, SampleRowsArgs for
+// parameters by row; and log probabilities of the likeliest ids.
 //
 // logits: [S, V] float32; steps, ids: int32 [S]; seen: uint8 [S, V]. A sequence is one task. Without topK and topP: two
 // passes over V. With them: V candidates become a heap, O(V), of which only those that are kept are taken, O(log V)
@@ -11,6 +12,20 @@ namespace lowrank::cpu::LOWRANK_ISA {
 namespace {
 
 constexpr uint32_t kStream = 0xffffffffu;  // of the counter: no dropout mask has it
+
+// What one sequence is drawn with.
+struct RowOptions {
+  float temperature;
+  int32_t topK;
+  float topP;
+  float minP;
+  float repetitionPenalty;
+  uint32_t seed[2];
+  uint8_t* seen;           // or nullptr
+  const int32_t* allowed;  // bits, or nullptr
+  int64_t sequence;
+  int32_t step;
+};
 
 struct Candidate {
   float score;
@@ -65,12 +80,10 @@ LOWRANK_INLINE const Candidate& taken(const Ranking& ranking, int64_t n) {
 }
 
 // In [0, 1).
-double uniform(double seed, int64_t sequence, int32_t step) {
-  const uint64_t bits = static_cast<uint64_t>(static_cast<int64_t>(seed));
-  const DropoutMask key{
-      {static_cast<uint32_t>(bits), static_cast<uint32_t>(bits >> 32)}, static_cast<uint32_t>(step), kStream, 0, 0.0f};
+double uniform(const RowOptions& row) {
+  const DropoutMask key{{row.seed[0], row.seed[1]}, static_cast<uint32_t>(row.step), kStream, 0, 0.0f};
   UintVec words[4];
-  philox(key, static_cast<uint64_t>(sequence), words);
+  philox(key, static_cast<uint64_t>(row.sequence), words);
   return (static_cast<double>(words[0][0]) + static_cast<double>(words[0][1]) * 0x1p-32) * 0x1p-32;
 }
 
@@ -89,19 +102,19 @@ double weigh(float* scores, int64_t width, float largest, float least) {
   return sum;
 }
 
-// scores[i] = logits[i], penalised where seen, over the temperature; NaN counts as -infinity, and is told. Returns the
-// largest.
-float prepare(const SampleArgs& args, int64_t row, float* scores, bool& hasNan) {
-  const float* logits = rowOf<float>(args.logits, row);
-  const uint8_t* seen = present(args.seen) ? rowOf<uint8_t>(args.seen, row) : nullptr;
-  const float penalty = args.repetitionPenalty, temperature = args.temperature > 0.0f ? args.temperature : 1.0f;
+// scores[i] = logits[i], penalised where seen, over the temperature; -infinity where not allowed. NaN counts as
+// -infinity, and is told. Returns the largest.
+float prepare(const RowOptions& row, const float* logits, int64_t width, float* scores, bool& hasNan) {
+  const uint8_t* seen = row.seen;
+  const float penalty = row.repetitionPenalty, temperature = row.temperature > 0.0f ? row.temperature : 1.0f;
   float largest = -kInfinity;
-  for (int64_t i = 0; i < args.logits.cols; ++i) {
+  for (int64_t i = 0; i < width; ++i) {
     float value = logits[i];
     if (seen != nullptr && seen[i] != 0) value = value > 0.0f ? value / penalty : value * penalty;
     value /= temperature;
     hasNan = hasNan || value != value;
-    scores[i] = value == value ? value : -kInfinity;
+    const bool out = row.allowed != nullptr && (static_cast<uint32_t>(row.allowed[i / 32]) >> (i % 32) & 1) == 0;
+    scores[i] = value == value && !out ? value : -kInfinity;
     largest = scores[i] > largest ? scores[i] : largest;
   }
   return largest;
@@ -126,9 +139,9 @@ int32_t drawFromAll(float* scores, int64_t width, float largest, float least, do
   return chosen;
 }
 
-int32_t drawFromLargest(const SampleArgs& args, float* scores, float largest, float least, double u,
+int32_t drawFromLargest(const RowOptions& args, float* scores, int64_t width, float largest, float least, double u,
                         Candidate* memory) {
-  const int64_t width = args.logits.cols, most = args.topK > 0 ? minOf(args.topK, width) : width;
+  const int64_t most = args.topK > 0 ? minOf(args.topK, width) : width;
   Ranking ranking = rank(scores, width, memory);
   double total = 0.0;  // the probability, times some constant, that topP is a share of
   int64_t count = 0;
@@ -158,19 +171,20 @@ int32_t drawFromLargest(const SampleArgs& args, float* scores, float largest, fl
   return taken(ranking, keep - 1).id;
 }
 
-}  // namespace
-
-void sample(const SampleArgs& args, Context& context) {
-  const int64_t width = args.logits.cols;
-  const int32_t* steps = static_cast<const int32_t*>(args.steps.data);
-  int32_t* ids = static_cast<int32_t*>(args.ids.data);
+// Draws for every row; optionsOf(row, options) fills in what it is drawn with, or is false after a fault.
+template <class OptionsOf>
+void sampleWith(const Tensor& logits, const Tensor& idTensor, Context& context, const OptionsOf& optionsOf) {
+  const int64_t width = logits.cols;
+  int32_t* ids = static_cast<int32_t*>(idTensor.data);
   float* scores = scratch<float>(context, context.threads() * width);
   Candidate* candidates = scratch<Candidate>(context, context.threads() * width);
   if (scores == nullptr || candidates == nullptr) return;
-  parallelFor(context, args.logits.rows, [&](int64_t row, int thread) {
+  parallelFor(context, logits.rows, [&](int64_t row, int thread) {
+    RowOptions options{};
+    if (!optionsOf(row, options)) return;
     float* at = scores + thread * width;
     bool hasNan = false;
-    const float largest = prepare(args, row, at, hasNan);
+    const float largest = prepare(options, rowOf<float>(logits, row), width, at, hasNan);
     if (largest == -kInfinity) {
       context.fail("expected a logit above -infinity for sequence %lld, got none", static_cast<long long>(row));
       return;
@@ -179,16 +193,117 @@ void sample(const SampleArgs& args, Context& context) {
       context.fail("expected logits that are numbers for sequence %lld, got NaN", static_cast<long long>(row));
       return;
     }
-    if (args.temperature == 0.0f || largest == kInfinity) {
+    if (options.temperature == 0.0f || largest == kInfinity) {
       ids[row] = firstOf(at, width, largest);
     } else {
-      const float least = args.minP > 0.0f ? largest + __builtin_logf(args.minP) : -kInfinity;
-      const double u = uniform(args.seed, row, steps[row]);
-      ids[row] = args.topK > 0 || args.topP < 1.0f
-                     ? drawFromLargest(args, at, largest, least, u, candidates + thread * width)
+      const float least = options.minP > 0.0f ? largest + __builtin_logf(options.minP) : -kInfinity;
+      const double u = uniform(options);
+      ids[row] = options.topK > 0 || options.topP < 1.0f
+                     ? drawFromLargest(options, at, width, largest, least, u, candidates + thread * width)
                      : drawFromAll(at, width, largest, least, u);
     }
-    if (present(args.seen)) rowOf<uint8_t>(args.seen, row)[ids[row]] = 1;
+    if (options.seen != nullptr) options.seen[ids[row]] = 1;
+  });
+}
+
+// The sum of e^(x - largest): float32 in runs of 1024, which are added in float64.
+double sumOfExponentials(const float* x, int64_t width, float largest) {
+  constexpr int64_t kRun = 1024;
+  double total = 0.0;
+  for (int64_t first = 0; first < width; first += kRun) {
+    Vec sum = zero();
+    forLanes(minOf(kRun, width - first), [&](int64_t at, int lanes) {
+      float values[kLanes] = {};
+      storeLanes(values, exp(loadLanes(x + first + at, lanes) - splat(largest)), lanes);
+      sum = sum + load(values);
+    });
+    total += static_cast<double>(reduceAdd(sum));
+  }
+  return total;
+}
+
+}  // namespace
+
+void sample(const SampleArgs& args, Context& context) {
+  const uint64_t seed = static_cast<uint64_t>(static_cast<int64_t>(args.seed));
+  const int32_t* steps = static_cast<const int32_t*>(args.steps.data);
+  sampleWith(args.logits, args.ids, context, [&](int64_t row, RowOptions& options) {
+    options = RowOptions{args.temperature,
+                         args.topK,
+                         args.topP,
+                         args.minP,
+                         args.repetitionPenalty,
+                         {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)},
+                         present(args.seen) ? rowOf<uint8_t>(args.seen, row) : nullptr,
+                         nullptr,
+                         row,
+                         steps[row]};
+    return true;
+  });
+}
+
+void sampleRows(const SampleRowsArgs& args, Context& context) {
+  const int32_t* steps = static_cast<const int32_t*>(args.steps.data);
+  sampleWith(args.logits, args.ids, context, [&](int64_t row, RowOptions& options) {
+    const float* numbers = rowOf<float>(args.options, row);
+    const int32_t* integers = rowOf<int32_t>(args.integers, row);
+    const float temperature = numbers[0], topP = numbers[1], minP = numbers[2], penalty = numbers[3];
+    const bool fits = temperature >= 0.0f && temperature < kInfinity && topP >= 0.0f && topP <= 1.0f && minP >= 0.0f &&
+                      minP <= 1.0f && penalty > 0.0f && penalty < kInfinity && integers[0] >= 0 &&
+                      (penalty == 1.0f || present(args.seen));
+    if (!fits) {
+      context.fail("%s, got others for sequence %lld", kSamplingRule, static_cast<long long>(row));
+      return false;
+    }
+    options = RowOptions{temperature,
+                         integers[0],
+                         topP,
+                         minP,
+                         penalty,
+                         {static_cast<uint32_t>(integers[1]), static_cast<uint32_t>(integers[2])},
+                         present(args.seen) ? rowOf<uint8_t>(args.seen, row) : nullptr,
+                         present(args.allowed) && integers[3] != 0 ? rowOf<int32_t>(args.allowed, row) : nullptr,
+                         0,
+                         steps[row]};
+    return true;
+  });
+}
+
+void topLogProbs(const TopLogProbsArgs& args, Context& context) {
+  const int64_t width = args.logits.cols, most = args.ids.cols;
+  const int32_t* chosen = static_cast<const int32_t*>(args.chosen.data);
+  parallelFor(context, args.logits.rows, [&](int64_t row, int) {
+    const float* x = rowOf<float>(args.logits, row);
+    if (chosen[row] < 0 || chosen[row] >= width) {
+      context.fail("expected ids in [0, %lld), the columns of logits, got %d at position %lld",
+                   static_cast<long long>(width), chosen[row], static_cast<long long>(row));
+      return;
+    }
+    Candidate best[20];
+    int64_t count = 0;
+    bool hasNan = false;
+    for (int64_t i = 0; i < width; ++i) {
+      hasNan = hasNan || x[i] != x[i];
+      if (x[i] == -kInfinity || (count == most && !(x[i] > best[count - 1].score))) continue;
+      int64_t at = count < most ? count++ : most - 1;
+      for (; at > 0 && x[i] > best[at - 1].score; --at) best[at] = best[at - 1];
+      best[at] = Candidate{x[i], static_cast<int32_t>(i)};
+    }
+    if (hasNan || count == 0) {
+      context.fail(hasNan ? "expected logits that are numbers for sequence %lld, got NaN"
+                          : "expected a logit above -infinity for sequence %lld, got none",
+                   static_cast<long long>(row));
+      return;
+    }
+    const float largest = best[0].score;
+    const double lse = static_cast<double>(largest) + __builtin_log(sumOfExponentials(x, width, largest));
+    float* to = rowOf<float>(args.logProbs, row);
+    int32_t* ids = static_cast<int32_t*>(args.ids.data) + row * args.ids.stride;
+    to[0] = static_cast<float>(static_cast<double>(x[chosen[row]]) - lse);
+    for (int64_t i = 0; i < most; ++i) {
+      to[1 + i] = i < count ? static_cast<float>(static_cast<double>(best[i].score) - lse) : -kInfinity;
+      ids[i] = i < count ? best[i].id : -1;
+    }
   });
 }
 

@@ -1,6 +1,7 @@
 // How products (gemm.h) become launches.
 //
-//   M <= 8, all of A straight and of B transposed     a warp per column (gemm_few_rows.cu)
+//   M <= 8, all of A straight and of B transposed     a warp per column (gemm_few_rows.cu); eight rows at a time where
+//                                                     rows are to be summed as few are
 //   float32                                           64x64 tiles (gemm_float.cu)
 //   16-bit, M > 64, N > 64, A straight, on Hopper     128x256 tiles, 128x128 where those are few, by wgmma
 //                                                     (gemm_wgmma.cu)
@@ -126,6 +127,7 @@ class Launcher {
   bool add(const Gemm& product) {
     if (product.m == 0 || product.n == 0) return true;
     if (product.termCount > kMaxTerms) return addLong(product);
+    if (product.order == SumOrder::kFew && product.m > kFewRows && straight(product)) return addFewByFew(product);
     const Plan plan = planOf(product);
     if (plan.kind == Kind::kFewRows || quantised(product) == 0 || decodes(product, plan))
       return addPlanned(product, plan);
@@ -153,6 +155,37 @@ class Launcher {
   }
 
  private:
+  // Whether the kernel of few rows takes such operands.
+  static bool straight(const Gemm& product) {
+    bool fits = product.limit.count == nullptr;
+    for (int64_t t = 0; t < product.termCount; ++t) {
+      const GemmTerm& term = product.terms[t];
+      fits = fits && !term.a.transposed && term.b.transposed && (t == 0 || term.b.nf4 == nullptr);
+    }
+    return fits;
+  }
+
+  // Whether bits may depend on M.
+  static bool byRows(const Gemm& product) { return product.order == SumOrder::kByRows; }
+
+  // As many rows at a time as the kernel of few rows takes.
+  bool addFewByFew(const Gemm& product) {
+    GemmTerm terms[kMaxTerms];
+    for (int64_t row = 0; row < product.m; row += kFewRows) {
+      Gemm part = product;
+      part.m = minOf(kFewRows, product.m - row);
+      part.terms = terms;
+      for (int64_t t = 0; t < product.termCount; ++t) {
+        terms[t] = product.terms[t];
+        terms[t].a.data = static_cast<const char*>(terms[t].a.data) + row * terms[t].a.stride * sizeOf(compute_);
+      }
+      part.c = static_cast<char*>(product.c) + row * product.cStride * sizeOf(product.cDType);
+      if (part.addend != nullptr) part.addend += row * product.addendStride;
+      if (!add(part)) return false;
+    }
+    return true;
+  }
+
   // How many terms are NF4.
   static int64_t quantised(const Gemm& product) {
     int64_t count = 0;
@@ -170,7 +203,8 @@ class Launcher {
   // The tile of a product on tensor cores, or of a part of it.
   TileSize tileOf(const Gemm& product, const Plan& plan) const {
     if (plan.layout == Layout::kAny) return TileSize::kSmall;
-    if (product.m <= tileRows(TileSize::kFlat) && plan.layout != Layout::kAcrossBoth) return TileSize::kFlat;
+    const bool flat = product.m <= tileRows(TileSize::kFlat) && plan.layout != Layout::kAcrossBoth;
+    if (flat && !(plan.wgmma && !byRows(product))) return TileSize::kFlat;
     if (plan.wgmma) {
       const int64_t rowTiles = ceilDiv(product.m, tileRows(TileSize::kWgmma)) * plan.splits;
       return tileTime(rowTiles, product.n, TileSize::kWideWgmma) <= tileTime(rowTiles, product.n, TileSize::kWgmma)
@@ -188,6 +222,7 @@ class Launcher {
   // Whether the tiles themselves decode NF4: a dequantised copy would not pay.
   bool decodes(const Gemm& product, const Plan& plan) const {
     if (plan.kind != Kind::kTensor || product.m > kDecodedRows || quantised(product) > kMaxReaders) return false;
+    if (plan.wgmma) return false;
     if (plan.layout != Layout::kAlongBoth && plan.layout != Layout::kAlongAcross) return false;
     for (int64_t t = 0; t < product.termCount; ++t) {
       const Nf4* const nf4 = product.terms[t].b.nf4;
@@ -200,22 +235,17 @@ class Launcher {
   }
 
   Plan planOf(const Gemm& product) const {
-    bool straight = product.limit.count == nullptr;
     const auto stepsOf = [&](int64_t step) {
       int64_t steps = 0;
       for (int64_t t = 0; t < product.termCount; ++t) steps += ceilDiv(product.terms[t].k, step);
       return steps;
     };
-    for (int64_t t = 0; t < product.termCount; ++t) {
-      const GemmTerm& term = product.terms[t];
-      straight = straight && !term.a.transposed && term.b.transposed && (t == 0 || term.b.nf4 == nullptr);
-    }
     Plan plan{Kind::kFewRows, Layout::kAny, false, 1, stepsOf(kDepthStep), 1};
-    if (product.m <= kFewRows && straight) return plan;
+    if (product.m <= kFewRows && product.order != SumOrder::kMany && straight(product)) return plan;
     plan.kind = compute_ == DType::kFloat32 ? Kind::kFloat : Kind::kTensor;
     if (plan.kind == Kind::kTensor) plan.layout = layoutOf(product);
 
-    const bool large = product.m > 64 && product.n > 64;
+    const bool large = (product.m > 64 || !byRows(product)) && product.n > 64;
     plan.wgmma = large && queue_.runsWgmma() && !product.limitsDepth &&
                  (plan.layout == Layout::kAlongBoth || plan.layout == Layout::kAlongAcross);
     const int64_t tile = large ? 128 : kFloatTile, wanted = large ? kWantedBlocks / 2 : kWantedBlocks;
@@ -223,7 +253,7 @@ class Launcher {
     const int64_t steps = stepsOf(kWgmmaDepthStep);
     const int64_t most = minOf(steps * kWgmmaDepthStep / kFewestDepth, kPartialBytes / (4 * product.m * product.n));
     plan.partials = ceilDiv(steps, ceilDiv(maxOf(steps, 1), maxOf(1, minOf(wanted / tiles, most))));
-    plan.partials = maxOf(1, plan.partials);
+    plan.partials = byRows(product) ? maxOf(1, plan.partials) : 1;
     const int64_t ownSteps = plan.wgmma ? steps : stepsOf(kDepthStep);
     plan.splitSteps = maxOf(1, ceilDiv(ownSteps, plan.partials));
     plan.splits = maxOf(1, ceilDiv(ownSteps, plan.splitSteps));
@@ -330,8 +360,11 @@ class Launcher {
       const GemmTerm& term = product.terms[t];
       const bool fitsA = term.a.transposed == longest->a.transposed && inPieces(term.a, storedA(product, term));
       const bool fitsB = term.b.transposed == longest->b.transposed && inPieces(term.b, storedB(product, term));
-      if (!fitsA && (product.n < kLeastReuse || product.m * term.k * 2 > kPackedBytes)) return Layout::kAny;
-      if (!fitsB && (product.m < kLeastReuse || product.n * term.k * 2 > kPackedBytes)) return Layout::kAny;
+      const bool anyRows = !byRows(product);
+      if (!fitsA && (product.n < kLeastReuse || (!anyRows && product.m * term.k * 2 > kPackedBytes)))
+        return Layout::kAny;
+      if (!fitsB && ((!anyRows && product.m < kLeastReuse) || product.n * term.k * 2 > kPackedBytes))
+        return Layout::kAny;
     }
     return layout;
   }

@@ -7,7 +7,7 @@
 //    rounded once.
 // 2. How a product is cut (tiles, splits of a long K, chunks of NF4) depends on its shape alone, and on whether the
 //    device runs wgmma: so do its bits. An element of C depends on its row of A and its column of B, not on their
-//    neighbours.
+//    neighbours; with an `order` other than kByRows not on M either.
 // 3. NF4 gives the bits that its dequantised matrix would give. Scratch is the same on every device.
 // 4. Nothing waits: how many rows there are may be a number on the device (RowLimit).
 #pragma once
@@ -49,6 +49,7 @@ struct Gemm {
   int64_t addendStride;
   RowLimit limit;
   bool limitsDepth;  // the tokens are the columns of A and rows of B, not the rows of A and C
+  SumOrder order;    // ops/linear.h
 };
 
 // Device memory that the products of one op use one after the other, so that it only grows: scratch lives until the op

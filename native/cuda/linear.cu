@@ -85,6 +85,24 @@ __global__ void __launch_bounds__(kThreads)
   });
 }
 
+// Rows of s outside of [rows[0], rows[1]) become 0.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    clearOtherRowsKernel(const int32_t* rows,  // [2]
+                         Matrix<T> s,          // [N, r]
+                         FaultSink faults) {
+  const int32_t begin = rows[0], end = rows[1];
+  if (begin < 0 || begin > end || end > s.rows) {
+    if (blockIdx.x == 0 && threadIdx.x == 0) reportFault(faults, FaultCode::kPairRows, begin, end, s.rows);
+    return;
+  }
+  const int64_t step = static_cast<int64_t>(gridDim.x) * kThreads, size = static_cast<int64_t>(s.rows) * s.cols;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < size; i += step) {
+    const int64_t row = i / s.cols;
+    if (row < begin || row >= end) s.row(row)[i % s.cols] = fromFloat<T>(0.0f);
+  }
+}
+
 // sums += column sums of dy.
 template <class T>
 __global__ void __launch_bounds__(kThreads) addColumnSumsKernel(Matrix<const T> dy, RowLimit limit, float* sums) {
@@ -138,8 +156,9 @@ Tensor matrix(void* data, DType dtype, int64_t rows, int64_t cols, int64_t strid
 // Products that run together. Terms belong to the product added last.
 class ProductList {
  public:
-  ProductList(DType compute, const RowLimit& limit, LinearScratch& scratch, Context& context)
-      : compute_(compute), limit_(limit), scratch_(scratch), context_(context) {}
+  ProductList(DType compute, const RowLimit& limit, LinearScratch& scratch, Context& context,
+              SumOrder order = SumOrder::kByRows)
+      : compute_(compute), limit_(limit), scratch_(scratch), context_(context), order_(order) {}
 
   // c = product
   Gemm& add(const Tensor& c, int64_t firstRow = 0) {
@@ -151,6 +170,7 @@ class ProductList {
     product.cDType = c.dtype;
     product.cStride = c.stride;
     product.limit = RowLimit{limit_.count, static_cast<int32_t>(limit_.first + firstRow)};
+    product.order = order_;
     products_.push_back(product);
     firstTerms_.push_back(terms_.size());
     return products_.back();
@@ -184,6 +204,7 @@ class ProductList {
   RowLimit limit_;
   LinearScratch& scratch_;
   Context& context_;
+  SumOrder order_;
   std::vector<Gemm> products_;
   std::vector<size_t> firstTerms_;
   std::vector<GemmTerm> terms_;
@@ -285,7 +306,7 @@ bool maskedInputGradient(const LinearBackwardArgs& args, const Tensor& ds, const
 bool linearForward(const LinearArgs& args, const RowLimit& limit, const int32_t* rowIds, LinearScratch& scratch,
                    Context& context) {
   const Tensor& x = args.x;
-  ProductList list(x.dtype, limit, scratch, context);
+  ProductList list(x.dtype, limit, scratch, context, static_cast<SumOrder>(args.sumOrder));
   const auto forPairs = [&](const auto& body) {
     for (int64_t p = 0; p < args.partCount; ++p) {
       for (int64_t i = 0; i < args.parts[p].pairCount; ++i) body(args.parts[p].pairs[i]);
@@ -298,6 +319,16 @@ bool linearForward(const LinearArgs& args, const RowLimit& limit, const int32_t*
     list.term(operand(x, false), operand(pair.a, true), x.cols);
   });
   if (!list.run()) return false;
+  forPairs([&](const LoraPair& pair) {
+    if (!present(pair.rows)) return;
+    Queue& queue = queueOf(context);
+    withComputeType(x.dtype, [&](auto type) {
+      using T = decltype(type);
+      launch<clearOtherRowsKernel<T>>(queue, gridForRuns(queue, pair.s.rows, pair.s.cols), kThreads, 0,
+                                      static_cast<const int32_t*>(pair.rows.data), matrixOf<T>(pair.s),
+                                      queue.faults());
+    });
+  });
   forPairs([&](const LoraPair& pair) {
     if (!masked(pair) || !done) return;
     const int64_t height = minOf(kMaskedRows, x.rows), stride = roundUp(x.cols, 8);

@@ -337,7 +337,7 @@ bool passHead(const HeadPass& pass, RowLosses& found, Context& context) {
       for (LoraPair& pair : pairs) pair.s.rows = rows;
       launch<gatherKernel<T>>(queue, chunkGrid, kThreads, 0, matrixOf<const T>(pass.h), ids, limit,
                               matrixOf<T>(hChunk));
-      enough = linearForward(LinearArgs{hChunk, logitChunk, &part, 1}, limit, ids, linearScratch, context);
+      enough = linearForward(LinearArgs{hChunk, logitChunk, &part, 1, 0}, limit, ids, linearScratch, context);
       if (!enough) return;
       launch<softmaxKernel<T>>(
           queue, dim3(static_cast<unsigned>(rows)), kRowThreads,

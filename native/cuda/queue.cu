@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "../core/ops.h"
 #include "finding.h"
 #include "queue.h"
 
@@ -74,6 +75,17 @@ std::string describeFinding(uint64_t finding, const uint64_t* limits) {
     case FaultCode::kBlocks:
       std::snprintf(text, sizeof text, "expected blocks in [0, %lld), those of k, got %d for sequence %lld", limit,
                     value, position);
+      break;
+    case FaultCode::kChosen:
+      std::snprintf(text, sizeof text, "expected ids in [0, %lld), the columns of logits, got %d at position %lld",
+                    limit, value, position);
+      break;
+    case FaultCode::kPairRows:
+      std::snprintf(text, sizeof text, "expected rows of a pair to ascend in [0, %lld], got %d and %d", limit,
+                    int(position << 4) >> 4, value);
+      break;
+    case FaultCode::kSampling:
+      std::snprintf(text, sizeof text, "%s, got others for sequence %lld", kSamplingRule, position);
       break;
     case FaultCode::kWeights: {
       float weight;

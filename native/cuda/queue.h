@@ -32,6 +32,9 @@ enum class FaultCode : uint32_t {
   kSequencesK,
   kUsedKeys,
   kBlocks,
+  kPairRows,
+  kSampling,
+  kChosen,
   kLogits,
   kWeights,
 };

@@ -36,7 +36,43 @@ struct Options {
   float minP;
   float logMinP;
   uint32_t seed[2];
+  const int32_t* allowed;  // bits, or null
+  int64_t sequence;
 };
+
+// The parameters of all rows: `all`, or where `options` is there each its own (SampleRowsArgs).
+struct OptionsOfRows {
+  Options all;
+  Matrix<const float> options;
+  Matrix<const int32_t> integers;
+  Matrix<const int32_t> allowed;
+
+  __device__ __forceinline__ Options of(int64_t row) const {
+    if (options.data == nullptr) {
+      Options same = all;
+      same.sequence = row;
+      return same;
+    }
+    const float* const numbers = options.row(row);
+    const int32_t* const whole = integers.row(row);
+    return Options{numbers[0],
+                   numbers[3],
+                   whole[0],
+                   numbers[1],
+                   numbers[2],
+                   numbers[2] > 0.0f ? log(numbers[2]) : 0.0f,
+                   {static_cast<uint32_t>(whole[1]), static_cast<uint32_t>(whole[2])},
+                   allowed.data != nullptr && whole[3] != 0 ? allowed.row(row) : nullptr,
+                   0};
+  }
+};
+
+__device__ __forceinline__ bool fits(const Options& options, bool hasSeen) {
+  const float infinity = bitsToFloat(0x7f800000u);
+  return options.temperature >= 0.0f && options.temperature < infinity && options.topP >= 0.0f &&
+         options.topP <= 1.0f && options.minP >= 0.0f && options.minP <= 1.0f && options.repetitionPenalty > 0.0f &&
+         options.repetitionPenalty < infinity && options.topK >= 0 && (options.repetitionPenalty == 1.0f || hasSeen);
+}
 
 struct Shared {
   double bins[kWarps][kDigits];
@@ -210,8 +246,8 @@ __device__ int32_t ranked(const Scores& scores, uint32_t key, double rank) {
   return walk(scores, [&](float score) { return keyOf(score) == key ? 1.0 : 0.0; }, [&](double) { return rank; });
 }
 
-// scores[i] = logits[i], penalised where seen, over the temperature; NaN counts as -infinity, and is a fault. Returns
-// the largest.
+// scores[i] = logits[i], penalised where seen, over the temperature; -infinity where not allowed. NaN counts as
+// -infinity, and is a fault. Returns the largest.
 __device__ float prepare(const float* logits, const uint8_t* seen, int32_t count, const Options& options, float* scores,
                          Shared& shared, const FaultSink& faults) {
   const float temperature = options.temperature > 0.0f ? options.temperature : 1.0f;
@@ -225,6 +261,8 @@ __device__ float prepare(const float* logits, const uint8_t* seen, int32_t count
       reportFault(faults, FaultCode::kLogits, blockIdx.x, 1, 0);
       value = -bitsToFloat(kInfinityBits);
     }
+    if (options.allowed != nullptr && (static_cast<uint32_t>(options.allowed[i / 32]) >> (i % 32) & 1) == 0)
+      value = -bitsToFloat(kInfinityBits);
     scores[i] = value;
     largest = fmax(largest, value);
   }
@@ -266,12 +304,17 @@ __global__ void __launch_bounds__(kThreads) sampleKernel(Matrix<const float> log
                                                          Matrix<uint8_t> seen,        // [S, V], or null
                                                          float* memory,               // [S, V]
                                                          int32_t* ids,                // [S]
-                                                         Options options, FaultSink faults) {
+                                                         OptionsOfRows rows, FaultSink faults) {
   Shared& shared = *sharedMemory<Shared>();
   const int64_t row = blockIdx.x;
   const int32_t count = logits.cols;
   float* const at = memory + row * count;
   uint8_t* const marks = seen.data != nullptr ? seen.row(row) : nullptr;
+  const Options options = rows.of(row);
+  if (!fits(options, marks != nullptr)) {
+    if (threadIdx.x == 0) reportFault(faults, FaultCode::kSampling, row, 0, 0);
+    return;
+  }
   const float largest = prepare(logits.row(row), marks, count, options, at, shared, faults);
   const Scores scores{at, count, largest, &shared};
   if (largest == -bitsToFloat(kInfinityBits)) {
@@ -283,7 +326,7 @@ __global__ void __launch_bounds__(kThreads) sampleKernel(Matrix<const float> log
     id = ranked(scores, keyOf(largest), 0.0);
   } else {
     const DropoutMask stream{{options.seed[0], options.seed[1]}, static_cast<uint32_t>(steps[row]), kStream, 0, 0.0f};
-    const uint4 words = philox(stream, static_cast<uint64_t>(row));
+    const uint4 words = philox(stream, static_cast<uint64_t>(options.sequence));
     const double u = (static_cast<double>(words.x) + static_cast<double>(words.y) * 0x1p-32) * 0x1p-32;
     const uint32_t leastKey = options.minP > 0.0f ? keyOf(largest + options.logMinP) : kLowestKey;
     if (options.topK > 0 || options.topP < 1.0f) {
@@ -299,25 +342,142 @@ __global__ void __launch_bounds__(kThreads) sampleKernel(Matrix<const float> log
   if (marks != nullptr) marks[id] = 1;
 }
 
+// The larger of two candidates, a score's key and its id; the lower id of two equal ones. Id -1: none.
+__device__ __forceinline__ bool beats(uint32_t key, int32_t id, uint32_t otherKey, int32_t otherId) {
+  return id >= 0 && (otherId < 0 || key > otherKey || (key == otherKey && id < otherId));
+}
+
+struct LargestShared {
+  double ofWarp[kWarps];
+  float slots[kWarp];
+  uint32_t keys[kWarps];
+  int32_t ids[kWarps];
+};
+
+__global__ void __launch_bounds__(kThreads) topLogProbsKernel(Matrix<const float> logits,  // [S, V]
+                                                              const int32_t* chosen,       // [S]
+                                                              Matrix<float> logProbs,      // [S, 1 + n]
+                                                              Matrix<int32_t> ids,         // [S, n]
+                                                              FaultSink faults) {
+  LargestShared& shared = *sharedMemory<LargestShared>();
+  const int64_t row = blockIdx.x;
+  const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarp, lane = thread % kWarp;
+  const float* const x = logits.row(row);
+  const float none = -bitsToFloat(kInfinityBits);
+  float largest = none;
+  for (int32_t i = thread; i < logits.cols; i += kThreads) {
+    if (x[i] != x[i]) reportFault(faults, FaultCode::kLogits, row, 1, 0);
+    largest = fmax(largest, x[i]);
+  }
+  largest = blockMax<kThreads>(largest, shared.slots);
+  if (largest == none) {
+    if (thread == 0) reportFault(faults, FaultCode::kLogits, row, 0, 0);
+    return;
+  }
+  double sum = 0.0;
+  for (int32_t i = thread; i < logits.cols; i += kThreads) sum += static_cast<double>(exp(x[i] - largest));
+  sum = warpSum(sum);
+  if (lane == 0) shared.ofWarp[warp] = sum;
+  syncThreads();
+  sum = 0.0;
+  for (int other = 0; other < kWarps; ++other) sum += shared.ofWarp[other];
+  const double lse = static_cast<double>(largest) + static_cast<double>(log(static_cast<float>(sum)));
+  if (thread == 0) {
+    const int32_t id = chosen[row];
+    if (id < 0 || id >= logits.cols) {
+      reportFault(faults, FaultCode::kChosen, row, id, logits.cols);
+    } else {
+      logProbs.row(row)[0] = static_cast<float>(static_cast<double>(x[id]) - lse);
+    }
+  }
+  // Each pass finds the largest of those below the last one.
+  uint32_t lastKey = 0;
+  int32_t lastId = -1;
+  for (int32_t place = 0; place < ids.cols; ++place) {
+    uint32_t key = 0;
+    int32_t id = -1;
+    for (int32_t i = thread; i < logits.cols; i += kThreads) {
+      const uint32_t here = keyOf(x[i]);
+      if (x[i] == none || (place > 0 && !beats(lastKey, lastId, here, i))) continue;
+      if (beats(here, i, key, id)) {
+        key = here;
+        id = i;
+      }
+    }
+    const auto take = [&](uint32_t otherKey, int32_t otherId) {
+      if (!beats(otherKey, otherId, key, id)) return;
+      key = otherKey;
+      id = otherId;
+    };
+    LOWRANK_UNROLL for (int mask = kWarp / 2; mask > 0; mask /= 2) {
+      const uint32_t otherKey = static_cast<uint32_t>(shuffleXor(static_cast<int32_t>(key), mask));
+      take(otherKey, shuffleXor(id, mask));
+    }
+    syncThreads();  // the last pass has been read
+    if (lane == 0) {
+      shared.keys[warp] = key;
+      shared.ids[warp] = id;
+    }
+    syncThreads();
+    for (int other = 0; other < kWarps; ++other) take(shared.keys[other], shared.ids[other]);
+    lastKey = key;
+    lastId = id;
+    if (thread == 0) {
+      logProbs.row(row)[1 + place] = id < 0 ? none : static_cast<float>(static_cast<double>(x[id]) - lse);
+      ids.row(row)[place] = id;
+    }
+    if (id < 0) {
+      for (int32_t rest = place + 1; rest < ids.cols && thread == 0; ++rest) {
+        logProbs.row(row)[1 + rest] = none;
+        ids.row(row)[rest] = -1;
+      }
+      return;
+    }
+  }
+}
+
+void sampleWith(const Tensor& logits, const Tensor& steps, const Tensor& seen, const Tensor& ids,
+                const OptionsOfRows& options, Context& context) {
+  if (logits.rows == 0) return;
+  Queue& queue = queueOf(context);
+  float* memory = scratch<float>(context, elementCount(logits));
+  if (memory == nullptr) return;
+  launch<sampleKernel>(queue, static_cast<unsigned>(logits.rows), kThreads, sizeof(Shared),
+                       matrixOf<const float>(logits), static_cast<const int32_t*>(steps.data),
+                       matrixOf<uint8_t>(seen), memory, static_cast<int32_t*>(ids.data), options, queue.faults());
+}
+
 }  // namespace
 
 void sample(const SampleArgs& args, Context& context) {
-  if (args.logits.rows == 0) return;
-  Queue& queue = queueOf(context);
-  float* memory = scratch<float>(context, elementCount(args.logits));
-  if (memory == nullptr) return;
   const uint64_t seed = static_cast<uint64_t>(static_cast<int64_t>(args.seed));
-  const Options options{args.temperature,
+  OptionsOfRows options{};
+  options.all = Options{args.temperature,
                         args.repetitionPenalty,
                         args.topK,
                         args.topP,
                         args.minP,
                         args.minP > 0.0f ? __builtin_logf(args.minP) : 0.0f,
-                        {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)}};
-  launch<sampleKernel>(queue, static_cast<unsigned>(args.logits.rows), kThreads, sizeof(Shared),
-                       matrixOf<const float>(args.logits), static_cast<const int32_t*>(args.steps.data),
-                       matrixOf<uint8_t>(args.seen), memory, static_cast<int32_t*>(args.ids.data), options,
-                       queue.faults());
+                        {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)},
+                        nullptr,
+                        0};
+  sampleWith(args.logits, args.steps, args.seen, args.ids, options, context);
+}
+
+void sampleRows(const SampleRowsArgs& args, Context& context) {
+  OptionsOfRows options{};
+  options.options = matrixOf<const float>(args.options);
+  options.integers = matrixOf<const int32_t>(args.integers);
+  options.allowed = matrixOf<const int32_t>(args.allowed);
+  sampleWith(args.logits, args.steps, args.seen, args.ids, options, context);
+}
+
+void topLogProbs(const TopLogProbsArgs& args, Context& context) {
+  if (args.logits.rows == 0) return;
+  Queue& queue = queueOf(context);
+  launch<topLogProbsKernel>(queue, static_cast<unsigned>(args.logits.rows), kThreads, sizeof(LargestShared),
+                            matrixOf<const float>(args.logits), static_cast<const int32_t*>(args.chosen.data),
+                            matrixOf<float>(args.logProbs), matrixOf<int32_t>(args.ids), queue.faults());
 }
 
 }  // namespace lowrank::LOWRANK_BACKEND

@@ -12,6 +12,7 @@ import type { DType } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
 import { expectDType, expectShape } from './check.js'
 import { nf4Constant } from './nf4.js'
+import { sumOrderNumber } from './sum-order.js'
 
 /** Where a dropout mask comes from: a counter, so that the same numbers give the same mask. */
 export interface DropoutState {
@@ -31,6 +32,13 @@ export interface LoraPair {
   readonly dropout: number
   /** Number of the LoRA pair in its model: gives each its own mask. */
   readonly dropoutStream: number
+  /**
+   * int32 [2]: the pair is of the rows [rows[0], rows[1]) of x alone, so that tokens of one batch have different
+   * adapters. The values may change between replays of a recorded step; a range that is not within x is a fault.
+   * Factors have to be finite: others would reach all rows. Without gradients and dropout.
+   * @default none: of all rows
+   */
+  readonly rows?: Tensor | undefined
 }
 
 /** One projection of a group. */
@@ -97,8 +105,9 @@ export function linear(
         ...weightOf(part),
         bias: part.bias?.value,
         inOut: part.inOut,
-        pairs: part.pairs.map((pair, i) => ({ ...factors(pair, dropout), s: made[p]?.[i] })),
+        pairs: part.pairs.map((pair, i) => ({ ...factors(pair, dropout), rows: pair.rows, s: made[p]?.[i] })),
       })),
+      sumOrder: sumOrderNumber(),
     })
     return made.flat()
   }
@@ -106,6 +115,11 @@ export function linear(
   const s = parts.map((part) => all.splice(0, part.pairs.length))
   const trainable = parts.some(isTrainable)
   if (needsRecording([x], trainable)) {
+    if (parts.some(({ pairs }) => pairs.some(({ rows }) => rows)))
+      throw new LowrankError(
+        'INVALID_CALL',
+        '[linear] expected no rows of LoRA pairs where gradients are wanted; give each adapter a batch of its own',
+      )
     const savedS = s.map((pairs) => pairs.map((tensor) => new Saved(tensor, 'linear')))
     const savedX = parts.some(needsInput) ? new Saved(x, 'linear') : undefined
     const unchanged = guardWeights(parts)

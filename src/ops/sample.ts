@@ -1,4 +1,7 @@
-/** @file sample: the next token of each sequence, drawn from its logits on the device. */
+/**
+ * @file sample and sampleRows: the next token of each sequence, drawn from its logits on the device, with parameters
+ * for all sequences or for each of them.
+ */
 
 import type { Tensor } from '../tensor/tensor.js'
 import { expectDType, expectSameDevice, expectShape } from './check.js'
@@ -57,6 +60,70 @@ export function sample_({ logits, steps, seen, ids }: SampleTensors, parameters:
     expectDType('sample_', 'seen', seen, 'uint8')
   }
   logits.device.enqueue('sample', { logits, steps, seen, ids, ...parameters })
+  ids.bumpVersion()
+  seen?.bumpVersion()
+}
+
+/** Numbers per row of the tensors that sampleRows_ reads parameters from. */
+export const SAMPLING_NUMBERS = 4
+
+/**
+ * Writes the parameters of row `row` as `sampleRows_` reads them: `options` float32 [S, 4], `integers` int32 [S, 4].
+ * Without parameters the most likely id is taken.
+ * @param masked whether `allowed` is of this row.
+ */
+export function writeSamplingRow(
+  options: Float32Array,
+  integers: Int32Array,
+  row: number,
+  parameters: SamplingParameters | undefined,
+  masked: boolean,
+): void {
+  const { temperature, topK, topP, minP, repetitionPenalty, seed } = parameters ?? GREEDY
+  options.set([temperature, topP, minP, repetitionPenalty], SAMPLING_NUMBERS * row)
+  integers.set([topK, seed | 0, Math.floor(seed / 2 ** 32) | 0, Number(masked)], SAMPLING_NUMBERS * row)
+}
+
+const GREEDY: SamplingParameters = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 0 }
+
+export interface SampleRowsTensors extends Omit<SampleTensors, 'seen'> {
+  /** float32 [S, 4]; see writeSamplingRow. */
+  readonly options: Tensor
+  /** int32 [S, 4]; see writeSamplingRow. */
+  readonly integers: Tensor
+  /** uint8 [S, V], 1 for ids that were seen; changed. Needed where a row has a penalty. */
+  readonly seen?: Tensor | undefined
+  /**
+   * int32 [S, ceil(V / 32)]: bit id % 32 of word id / 32 says whether an id may be drawn, in the rows that are marked
+   * so.
+   */
+  readonly allowed?: Tensor | undefined
+}
+
+/**
+ * Writes one id per row to `ids`, each with the parameters of its row, which are values on the device: a recorded step
+ * serves other requests when they are written anew. A draw depends on logits, parameters, seed and step of the row, not
+ * on the row's number: it is what `sample_` gives a single sequence. Parameters out of range, logits with a NaN, or
+ * with nothing above -infinity that is allowed, are a fault: the next read of the device rejects.
+ */
+export function sampleRows_({ logits, steps, options, integers, seen, allowed, ids }: SampleRowsTensors): void {
+  expectSameDevice('sampleRows_', { logits, steps, options, integers, seen, allowed, ids })
+  expectShape('sampleRows_', 'logits', logits, [undefined, undefined], 'S, V')
+  expectDType('sampleRows_', 'logits', logits, 'float32')
+  for (const [name, tensor, columns, dtype] of [
+    ['steps', steps, undefined, 'int32'],
+    ['ids', ids, undefined, 'int32'],
+    ['options', options, SAMPLING_NUMBERS, 'float32'],
+    ['integers', integers, SAMPLING_NUMBERS, 'int32'],
+    ['seen', seen, logits.cols, 'uint8'],
+    ['allowed', allowed, Math.ceil(logits.cols / 32), 'int32'],
+  ] as const) {
+    if (!tensor) continue
+    const shape = columns === undefined ? [logits.rows] : [logits.rows, columns]
+    expectShape('sampleRows_', name, tensor, shape, columns === undefined ? 'S' : 'S, columns')
+    expectDType('sampleRows_', name, tensor, dtype)
+  }
+  logits.device.enqueue('sampleRows', { logits, steps, options, integers, seen, allowed, ids })
   ids.bumpVersion()
   seen?.bumpVersion()
 }

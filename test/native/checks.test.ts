@@ -110,16 +110,16 @@ describe('a command', () => {
   test('bounds the counts of its lists by what follows them', () => {
     const x = tensor(3, 5)
     for (const count of [-1, 1.5, 2 ** 31, 2 ** 40, Number.NaN, 1000]) {
-      expect(() => enqueue(stream, 'linear', x, x, count), `${count} parts`).toThrow('for parts')
+      expect(() => enqueue(stream, 'linear', x, x, 0, count), `${count} parts`).toThrow('for parts')
     }
   })
 
   test('names an argument inside lists by its whole path', () => {
     const x = tensor(3, 5)
     const weight = tensor(4, 5)
-    const pair = (b: ViewWords) => [...tensor(2, 5), ...b, ...tensor(3, 2), 1, ...NO_DROPOUT]
+    const pair = (b: ViewWords) => [...tensor(2, 5), ...b, ...OMITTED, ...tensor(3, 2), 1, ...NO_DROPOUT]
     const parts = [1, ...weight, 0, ...OMITTED, 0, 2, ...pair(tensor(4, 2)), ...pair(tensor(4, 3))]
-    expect(() => enqueue(stream, 'linear', x, tensor(3, 4), parts)).toThrow(
+    expect(() => enqueue(stream, 'linear', x, tensor(3, 4), 0, parts)).toThrow(
       '[linear] expected parts[0].pairs[1].b [4, 2] for a [2, 5], got [4, 3]',
     )
   })
@@ -207,15 +207,26 @@ describe('shapes and dtypes', () => {
       () => [tensor(3, 5), tensor(3, 5), 0, -1, 0, 0],
       'expected a whole number >= 0 and below 2^53 for dropout.seed, got -1',
     ],
-    ['linear', () => [tensor(3, 5), tensor(3, 4), 0], 'expected at least one part for parts, got 0'],
+    ['linear', () => [tensor(3, 5), tensor(3, 4), 0, 0], 'expected at least one part for parts, got 0'],
     [
       'linear',
-      () => [tensor(3, 5), tensor(3, 5), 1, tensor(4, 5), 0, OMITTED, 0, 0],
+      () => [tensor(3, 5), tensor(3, 4), 3, 1, tensor(4, 5), 0, OMITTED, 0, 0],
+      'expected 0, 1 or 2 for sumOrder, got 3',
+    ],
+    [
+      'linear',
+      () => loraOf({ rows: tensor(1, 3, I32) }),
+      'expected parts[0].pairs[0].rows [1, 2] for x [3, 5], got [1, 3]',
+    ],
+    ['linear', () => loraOf({ rows: tensor(1, 2, I32), p: 0.5 }), 'expected no dropout for a pair with rows'],
+    [
+      'linear',
+      () => [tensor(3, 5), tensor(3, 5), 0, 1, tensor(4, 5), 0, OMITTED, 0, 0],
       'expected y [3, 4] for x [3, 5], got [3, 5]',
     ],
     [
       'linear',
-      () => [tensor(3, 5), tensor(3, 4), 1, tensor(4, 5), 0, OMITTED, 1, 0],
+      () => [tensor(3, 5), tensor(3, 4), 0, 1, tensor(4, 5), 0, OMITTED, 1, 0],
       'expected parts[0].weight [5, 5] for x [3, 5], got [4, 5]',
     ],
     [
@@ -225,37 +236,37 @@ describe('shapes and dtypes', () => {
     ],
     [
       'linear',
-      () => [tensor(3, 5), tensor(3, 4), 1, tensor(4, 5), 1, nf4(4, 5), OMITTED, 0, 0],
+      () => [tensor(3, 5), tensor(3, 4), 0, 1, tensor(4, 5), 1, nf4(4, 5), OMITTED, 0, 0],
       'expected either weight or nf4 for each part, got both or none',
     ],
     [
       'linear',
-      () => [tensor(3, 5), tensor(3, 4), 1, OMITTED, 0, OMITTED, 0, 0],
+      () => [tensor(3, 5), tensor(3, 4), 0, 1, OMITTED, 0, OMITTED, 0, 0],
       'expected either weight or nf4 for each part, got both or none',
     ],
     [
       'linear',
-      () => [tensor(3, 5), tensor(3, 4), 1, OMITTED, 2, nf4(4, 5), nf4(4, 5), OMITTED, 0, 0],
+      () => [tensor(3, 5), tensor(3, 4), 0, 1, OMITTED, 2, nf4(4, 5), nf4(4, 5), OMITTED, 0, 0],
       'expected at most one weight for parts[0].nf4, got 2',
     ],
     [
       'linear',
-      () => [tensor(3, 5), tensor(3, 4), 1, OMITTED, 1, nf4(4, 5), OMITTED, 1, 0],
+      () => [tensor(3, 5), tensor(3, 4), 0, 1, OMITTED, 1, nf4(4, 5), OMITTED, 1, 0],
       'expected 0 beside nf4 for parts[0].inOut, got 1',
     ],
     [
       'linear',
-      () => [tensor(3, 5), tensor(3, 4), 1, OMITTED, 1, nf4(4, 6), OMITTED, 0, 0],
+      () => [tensor(3, 5), tensor(3, 4), 0, 1, OMITTED, 1, nf4(4, 6), OMITTED, 0, 0],
       'expected parts[0].nf4[0] [4, 5] for x [3, 5], got [4, 6]',
     ],
     [
       'linear',
-      () => [tensor(3, 5), tensor(3, 4), 1, OMITTED, 1, nf4(4, 5), tensor(1, 5), 0, 0],
+      () => [tensor(3, 5), tensor(3, 4), 0, 1, OMITTED, 1, nf4(4, 5), tensor(1, 5), 0, 0],
       'expected parts[0].bias [1, 4] for nf4[0] [4, 5], got [1, 5]',
     ],
     [
       'linear',
-      () => [tensor(3, 5), tensor(3, 4), 1, OMITTED, 1, nf4(4, 5, { packed: tensor(1, 9, U8) }), OMITTED, 0, 0],
+      () => [tensor(3, 5), tensor(3, 4), 0, 1, OMITTED, 1, nf4(4, 5, { packed: tensor(1, 9, U8) }), OMITTED, 0, 0],
       'expected parts[0].nf4[0].packed [1, 10] for x [3, 5], got [1, 9]',
     ],
     [
@@ -366,6 +377,30 @@ describe('shapes and dtypes', () => {
       'attention',
       () => attention({ cuK: OMITTED, table: tensor(1, 2, I32), blockSize: 64 }),
       'expected seqUsedK beside blockTable, got none',
+    ],
+    ['sampleRows', () => rows({ options: tensor(3, 3) }), 'expected options [3, 4] for logits [3, 40], got [3, 3]'],
+    ['sampleRows', () => rows({ integers: tensor(3, 4) }), 'expected int32 for integers, got float32'],
+    ['sampleRows', () => rows({ seen: tensor(3, 39, U8) }), 'expected seen [3, 40] for logits [3, 40], got [3, 39]'],
+    [
+      'sampleRows',
+      () => rows({ allowed: tensor(3, 1, I32) }),
+      'expected allowed [3, 2] for logits [3, 40], got [3, 1]',
+    ],
+    ['sampleRows', () => rows({ ids: tensor(1, 2, I32) }), 'expected ids [1, 3] for logits [3, 40], got [1, 2]'],
+    [
+      'topLogProbs',
+      () => [tensor(3, 40), tensor(1, 3, I32), tensor(3, 22), tensor(3, 21, I32)],
+      'expected 1 to 20 columns for ids, got 21',
+    ],
+    [
+      'topLogProbs',
+      () => [tensor(3, 40), tensor(1, 3, I32), tensor(3, 5), tensor(3, 5, I32)],
+      'expected logProbs [3, 6] for ids [3, 5], got [3, 5]',
+    ],
+    [
+      'topLogProbs',
+      () => [tensor(3, 40), tensor(1, 2, I32), tensor(3, 6), tensor(3, 5, I32)],
+      'expected chosen [1, 3] for logits [3, 40], got [1, 2]',
     ],
     ['attention', () => attention({ blockSize: 64 }), 'expected 0 without blockTable for blockSize, got 64'],
     ...[0, 32, 96, -64].map((blockSize): [string, () => (number | number[])[], string] => [
@@ -664,6 +699,26 @@ describe('shapes and dtypes', () => {
       penalty,
       seed,
     ]
+  }
+
+  function rows(
+    changes: Partial<Record<'options' | 'integers' | 'seen' | 'allowed' | 'ids', ViewWords>>,
+  ): (number | number[])[] {
+    return [
+      tensor(3, 40),
+      tensor(1, 3, I32),
+      changes.options ?? tensor(3, 4),
+      changes.integers ?? tensor(3, 4, I32),
+      changes.seen ?? OMITTED,
+      changes.allowed ?? OMITTED,
+      changes.ids ?? tensor(1, 3, I32),
+    ]
+  }
+
+  /** linear with one LoRA pair. */
+  function loraOf({ rows, p = 0 }: { rows: ViewWords; p?: number }): (number | number[])[] {
+    const pair = [tensor(2, 5), tensor(4, 2), rows, tensor(3, 2), 1, p, 0, 0, 0]
+    return [tensor(3, 5), tensor(3, 4), 0, 1, tensor(4, 5), 0, OMITTED, 0, 1, ...pair]
   }
 
   function paged(changes: Parameters<typeof attention>[0]): (number | number[])[] {

@@ -46,7 +46,7 @@ function product(stream: NativeStream, seed: number): Promise<Float32Array | Int
   const y = view(stream.allocate(61 * 257 * 4), 61, 257)
   const s = view(stream.allocate(61 * 7 * 4), 61, 7)
   const none = [-1, 0, 0, 0, 0, 0]
-  enqueue(stream, 'linear', x, y, 1, weight, 0, none, 0, 1, a, b, s, 0.5, 0.1, 3, 1, seed)
+  enqueue(stream, 'linear', x, y, 0, 1, weight, 0, none, 0, 1, a, b, none, s, 0.5, 0.1, 3, 1, seed)
   const values = stream.read(Float64Array.from(y), false)
   for (const tensor of [x, weight, a, b, y, s]) stream.release(tensor[0])
   return values

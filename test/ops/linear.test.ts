@@ -88,7 +88,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     const x = make(tokens, inputs, { gap: 3 })
     const parts = makeParts(make, dtype, tokens, inputs, shapes)
     const y = output(device, tokens, widthOf(shapes), dtype, 2)
-    device.enqueue('linear', { x: x.tensor, y, parts: forwardArguments(parts) })
+    device.enqueue('linear', { sumOrder: 0, x: x.tensor, y, parts: forwardArguments(parts) })
     const expected = linear(x, parts, { round: (value) => roundTo(dtype, value) })
     expectClose(await readMatrix(y), expected.y, TOLERANCE[dtype])
     await expectGapsUntouched(y)
@@ -105,7 +105,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     const [x, dy] = [make(tokens, inputs, { gap: 1 }), make(tokens, widthOf(shapes), { gap: 3 })]
     const parts = makeParts(make, dtype, tokens, inputs, shapes)
     const y = output(device, tokens, dy.cols, dtype)
-    device.enqueue('linear', { x: x.tensor, y, parts: forwardArguments(parts) })
+    device.enqueue('linear', { sumOrder: 0, x: x.tensor, y, parts: forwardArguments(parts) })
     const dx = output(device, tokens, inputs, dtype, 2)
     device.enqueue('linearBackward', { dy: dy.tensor, x: x.tensor, dx, parts: backwardArguments(parts) })
     const s = await Promise.all(parts.map((part) => Promise.all(part.pairs.map((pair) => readMatrix(pair.s)))))
@@ -174,7 +174,12 @@ describe.each(testDevices())('on $name', (testDevice) => {
       const s = output(device, tokens, 2, 'bfloat16')
       const dropout = { p: 0, seed: 0, microStep: 0, dropoutStream: 0 }
       const pairs = [{ a: a.tensor, b: b.tensor, s, scale: 1, dropout }]
-      device.enqueue('linear', { x: x.tensor, y, parts: [{ weight: weight.tensor, nf4: [], inOut: false, pairs }] })
+      device.enqueue('linear', {
+        sumOrder: 0,
+        x: x.tensor,
+        y,
+        parts: [{ weight: weight.tensor, nf4: [], inOut: false, pairs }],
+      })
       const exact = linear(x, [{ weight, pairs: [{ a, b, scale: 1 }] }]).y
       expect(exact.values.some((value) => roundTo('bfloat16', value) !== value)).toBe(true)
       expectExact(
@@ -190,7 +195,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
       const [x, weight, bias] = [make(tokens, 65), make(35, 65), make(1, 35)]
       const y = output(device, tokens, 35, 'float32', 1)
       const parts = [{ weight: weight.tensor, nf4: [], bias: bias.tensor, inOut: false, pairs: [] }]
-      device.enqueue('linear', { x: x.tensor, y, parts })
+      device.enqueue('linear', { sumOrder: 0, x: x.tensor, y, parts })
       expectClose(await readMatrix(y), linear(x, [{ weight, bias, pairs: [] }]).y, TOLERANCE.float32)
     }
   })
@@ -204,7 +209,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
       const dropout = { p: 0, seed: 0, microStep: 0, dropoutStream: 0 }
       const xView = amongNaNs(x, dtype)
       const part = { weight: amongNaNs(weight, dtype), nf4: [], inOut: false }
-      device.enqueue('linear', { x: xView, y, parts: [{ ...part, pairs: [{ ...pair, dropout }] }] })
+      device.enqueue('linear', { sumOrder: 0, x: xView, y, parts: [{ ...part, pairs: [{ ...pair, dropout }] }] })
       const cases = [{ weight, pairs: [{ a, b, scale: 0.5 }] }]
       const round = (value: number) => roundTo(dtype, value)
       expectClose(await readMatrix(y), linear(x, cases, { round }).y, TOLERANCE[dtype])
@@ -226,7 +231,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     ])
     const [x, dy] = [make(9, 33), make(9, 35)]
     const y = output(device, 9, 35, 'float32')
-    device.enqueue('linear', { x: x.tensor, y, parts: forwardArguments(parts) })
+    device.enqueue('linear', { sumOrder: 0, x: x.tensor, y, parts: forwardArguments(parts) })
     const frozen = backwardArguments(parts).map((part) => ({
       ...part,
       dWeight: undefined,
@@ -251,7 +256,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     ])
     const [x, dy] = [make(67, 33), make(67, 52)]
     const y = output(device, 67, 52, 'float32')
-    device.enqueue('linear', { x: x.tensor, y, parts: forwardArguments(parts) })
+    device.enqueue('linear', { sumOrder: 0, x: x.tensor, y, parts: forwardArguments(parts) })
     const [trained, frozen] = backwardArguments(parts) as [OpArguments, OpArguments]
     const pairs = (frozen.pairs as object[]).map((pair) => ({ ...pair, da: undefined, db: undefined }))
     const dx = output(device, 67, 33, 'float32')
@@ -273,7 +278,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
       const parts = makeParts(make, dtype, 601, 131, shapes)
       const y = output(stream, 601, widthOf(shapes), dtype)
       const dx = output(stream, 601, 131, dtype)
-      stream.enqueue('linear', { x: x.tensor, y, parts: forwardArguments(parts) })
+      stream.enqueue('linear', { sumOrder: 0, x: x.tensor, y, parts: forwardArguments(parts) })
       stream.enqueue('linearBackward', { dy: dy.tensor, x: x.tensor, dx, parts: backwardArguments(parts) })
       const gradients = parts.flatMap((part) => [part.dWeight, part.dBias, ...part.pairs.flatMap((s) => [s.da, s.db])])
       return [y, dx, ...gradients]

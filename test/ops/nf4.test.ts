@@ -249,7 +249,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     const [x, dy] = [make(tokens, inputs, { gap }), make(tokens, width, { gap: 3 })]
     const run = (parts: typeof dense, nf4: boolean): Tensor[] => {
       const [y, dx] = [output(device, tokens, width, dtype, 2), output(device, tokens, inputs, dtype, 1)]
-      device.enqueue('linear', { x: x.tensor, y, parts: swap(forwardArguments(parts), nf4) })
+      device.enqueue('linear', { sumOrder: 0, x: x.tensor, y, parts: swap(forwardArguments(parts), nf4) })
       device.enqueue('linearBackward', { dy: dy.tensor, x: x.tensor, dx, parts: swap(backwardArguments(parts), nf4) })
       return [y, dx, ...parts.flatMap((part) => [part.dBias, ...part.pairs.flatMap(({ s, da, db }) => [s, da, db])])]
     }
@@ -308,7 +308,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
         const outputs = [true, false].map((quantized) => {
           const part = quantized ? { nf4: [nf4Arguments(nf4)] } : { nf4: [], weight: dequantizeNf4(nf4, dtype) }
           const y = output(device, 4, 67, 'float32')
-          device.enqueue('linear', { x: x.tensor, y, parts: [{ ...part, inOut: false, pairs: [] }] })
+          device.enqueue('linear', { sumOrder: 0, x: x.tensor, y, parts: [{ ...part, inOut: false, pairs: [] }] })
           return y
         })
         const [got, want] = await Promise.all(outputs.map(bytesOf))
@@ -335,8 +335,8 @@ describe.each(testDevices())('on $name', (testDevice) => {
         output(stream, 3, 133, dtype),
         output(stream, 601, 192, dtype),
       ]
-      stream.enqueue('linear', { x: x.tensor, y, parts: [part] })
-      stream.enqueue('linear', { x: few.tensor, y: yFew, parts: [part] })
+      stream.enqueue('linear', { sumOrder: 0, x: x.tensor, y, parts: [part] })
+      stream.enqueue('linear', { sumOrder: 0, x: few.tensor, y: yFew, parts: [part] })
       stream.enqueue('linearBackward', { dy: dy.tensor, dx, parts: [part] })
       const { packed, absmax, nestedAbsmax, offset } = weight
       return [packed, absmax, nestedAbsmax as Tensor, offset as Tensor, y, yFew, dx]

@@ -62,3 +62,24 @@ export function draw(
   }
   return { id: items.at(-1)?.id ?? -1, margin: 0 }
 }
+
+/** Log-softmax of the chosen id and of the `count` largest ids, padded with id -1 and -infinity. */
+export function topLogProbs(
+  logits: readonly number[],
+  chosen: number,
+  count: number,
+): { chosen: number; ids: number[]; logProbs: number[] } {
+  const largest = Math.max(...logits)
+  const lse = largest + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - largest), 0))
+  const best = logits
+    .map((logit, id) => ({ logit, id }))
+    .filter(({ logit }) => logit > Number.NEGATIVE_INFINITY)
+    .sort((a, b) => b.logit - a.logit || a.id - b.id)
+    .slice(0, count)
+  const padding = Array.from({ length: count - best.length }, () => -1)
+  return {
+    chosen: (logits[chosen] as number) - lse,
+    ids: [...best.map(({ id }) => id), ...padding],
+    logProbs: [...best.map(({ logit }) => logit - lse), ...padding.map(() => Number.NEGATIVE_INFINITY)],
+  }
+}

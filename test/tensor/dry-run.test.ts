@@ -3,8 +3,15 @@
 import { describe, expect, test } from 'vitest'
 import { LoraAdapter } from '../../src/adapters/lora-adapter.js'
 import type { RawConfig } from '../../src/architecture/config.js'
+import { Parameter } from '../../src/autograd/parameter.js'
+import { noGrad } from '../../src/autograd/tape.js'
 import { createModel } from '../../src/causal-lm/create-model.js'
 import { collate } from '../../src/data/batches.js'
+import { attention } from '../../src/ops/attention.js'
+import { linear } from '../../src/ops/linear.js'
+import { sampleRows_, writeSamplingRow } from '../../src/ops/sample.js'
+import { withSumOrder } from '../../src/ops/sum-order.js'
+import { topLogProbs } from '../../src/ops/top-log-probs.js'
 import type { MemoryInfo } from '../../src/tensor/addon.js'
 import { Device } from '../../src/tensor/device.js'
 import { Tensor } from '../../src/tensor/tensor.js'
@@ -101,4 +108,47 @@ test('a dry run reads no file', async () => {
   // The weight and, for the time of the conversion, what is read; 64-byte blocks.
   expect(device.memory()).toMatchObject({ live: 64 * 33 * 2, peak: 64 * 33 * (2 + 4) })
   device.close()
+})
+
+test('a step of serving takes the same bytes in a dry run', async () => {
+  const step = async (dryRun: boolean): Promise<MemoryInfo> => {
+    const device = Device.open('cpu', { dryRun, memoryBudget: 2 ** 28, threads: 2 })
+    const random = (rows: number, cols: number) => Tensor.full(device, [rows, cols], 'float32', 0.5)
+    const integers = (values: readonly number[], shape: readonly number[] = [values.length]) =>
+      Tensor.from(device, values, shape, 'int32')
+    const y = noGrad(() =>
+      attention(random(73, 64), random(384, 32), random(384, 32), {
+        headDim: 16,
+        cuSeqlensQ: integers([0, 1, 71, 73]),
+        blockTable: integers([5, 2, 0, 3, 1, 4], [3, 2]),
+        blockSize: 64,
+        seqUsedK: integers([128, 70, 99]),
+      }),
+    )
+    const parameter = (rows: number, cols: number) => {
+      const made = new Parameter('w', [rows, cols], device, 'float32')
+      device.enqueue('fill', { y: made.value, value: 0.1 })
+      return made
+    }
+    const pair = { a: parameter(4, 64), b: parameter(501, 4), scale: 1, dropout: 0, dropoutStream: 0 }
+    const pairs = [0, 1].map((i) => ({ ...pair, rows: integers([i, 40 * i + 1]) }))
+    const part = { weight: parameter(501, 64), inOut: false, pairs }
+    const logits = withSumOrder('few', () => noGrad(() => linear(y, [part])))
+    const ids = Tensor.empty(device, [73], 'int32')
+    const [options, numbers] = [new Float32Array(4 * 73), new Int32Array(4 * 73)]
+    for (let row = 0; row < 73; row++) writeSamplingRow(options, numbers, row, undefined, false)
+    sampleRows_({
+      logits,
+      steps: integers(Array(73).fill(0)),
+      options: Tensor.from(device, options, [73, 4]),
+      integers: Tensor.from(device, numbers, [73, 4]),
+      ids,
+    })
+    topLogProbs(logits, integers(Array(73).fill(0)), 20)
+    await device.sync()
+    const memory = device.memory()
+    device.close()
+    return memory
+  }
+  expect(await step(true)).toEqual(await step(false))
 })

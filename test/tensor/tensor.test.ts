@@ -271,12 +271,14 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       const weight = quantizeNf4(Tensor.from(device, [1, -1, -1, 1], [2, 2]))
       const part = { nf4: [nf4Constant(weight)], inOut: false, pairs: [] }
       for (let i = 0; i < 2; i++) {
-        device.enqueue('linear', { x, y, parts: [part] })
+        device.enqueue('linear', { x, y, sumOrder: 0, parts: [part] })
         expect(await values(y)).toEqual([-1, 1, -1, 1])
       }
       expect(nf4Constant(weight)).toBe(part.nf4[0])
       weight.packed.dispose()
-      expect(() => device.enqueue('linear', { x, y, parts: [part] })).toThrow(/\[linear\] expected a live buffer for/)
+      expect(() => device.enqueue('linear', { x, y, sumOrder: 0, parts: [part] })).toThrow(
+        /\[linear\] expected a live buffer for/,
+      )
     })
 
     test('disposing tensors of a closed device does nothing', () => {

@@ -14,6 +14,7 @@ struct LoraPair {
   Tensor s;   // [N, r] compute: written by forward, read by backward
   Tensor da;  // [r, K] float32, accumulated; backward only, optional
   Tensor db;  // [O, r] float32, accumulated; backward only, optional
+  Tensor rows;  // int32 [2], forward only, optional: the pair is of the rows [rows[0], rows[1]) of x alone
   float scale;
   Dropout dropout;
 
@@ -32,8 +33,17 @@ struct LoraPair {
     c.matrix("db", db, DType::kFloat32, outputs, rank, "b", b);
     c.finite("scale", scale);
     dropout.check(c);
+    if (!C::present(this->rows)) return;
+    c.indices("rows", this->rows, 2, inputName, input, s);
+    c.sentence(dropout.p == 0, "expected no dropout for a pair with rows");
   }
 };
+
+// How the products of a linear may be summed. All give the same to rounding.
+//   by rows  in the order that is fastest for so many rows of x
+//   few      in the order that is fastest for few rows: bits of a row of y do not depend on the other rows
+//   many     the same in the order that is fastest for many rows
+enum class SumOrder : int32_t { kByRows = 0, kFew = 1, kMany = 2 };
 
 // One projection of a linear group. Its outputs are the columns [sum of earlier O, + O) of y.
 struct Projection {
@@ -86,6 +96,7 @@ struct ForwardPairVisitor {
   static void visit(V& v, LoraPair& pair) {
     v.in("a", pair.a);
     v.in("b", pair.b);
+    v.optionalIn("rows", pair.rows);
     v.out("s", pair.s);
     v.number("scale", pair.scale);
     v.group("dropout", pair.dropout);
@@ -129,16 +140,18 @@ struct BackwardPartVisitor {
 };
 
 // y[:, part] = x W^T + bias + sum over LoRA pairs of s B^T. The dense and the low-rank products share one float32
-// accumulator and one rounding.
+// accumulator and one rounding. A pair with `rows` has s = 0 in the rows that are not its own.
 struct LinearArgs {
   Tensor x;  // [N, K] compute
   Tensor y;  // [N, sum of O] compute, or float32
   Projection* parts;
   int32_t partCount;
+  int32_t sumOrder;  // SumOrder
   template <class V>
   void visit(V& v) {
     v.in("x", x);
     v.out("y", y);
+    v.number("sumOrder", sumOrder);
     v.template list<ForwardPartVisitor>("parts", parts, partCount);
   }
   template <class C>
@@ -151,7 +164,11 @@ struct LinearArgs {
       outputs += parts[i].check(c, x.rows, x.cols, "x", x);
     }
     c.require(partCount >= 1, "parts", "at least one part", partCount);
+    c.require(sumOrder >= 0 && sumOrder <= 2, "sumOrder", "0, 1 or 2", sumOrder);
     c.shape("y", y, x.rows, outputs, "x", x);
+    for (int32_t i = 0; i < partCount && c.ok(); ++i) {
+      for (int32_t j = 0; j < parts[i].pairCount; ++j) c.unwritten("rows", parts[i].pairs[j].rows, y);
+    }
     if (y.dtype != DType::kFloat32) c.dtype("y", y, "x", x);
   }
 };
