@@ -20,6 +20,41 @@ const FIELDS: Readonly<Record<(typeof ROLES)[number], readonly string[]>> = {
 /** Fields of a message that mean nothing where they are empty, and that lowrank does not do otherwise. */
 const EMPTY_ALONE = ['audio', 'function_call', 'refusal', 'annotations']
 
+const TEXT_PART = {
+  type: 'object',
+  properties: { type: { const: 'text' }, text: { type: 'string' } },
+  required: ['type', 'text'],
+}
+
+/** JSON Schema of a message, for the published description. */
+export const MESSAGE_SCHEMA = {
+  type: 'object',
+  properties: {
+    role: { enum: ROLES },
+    content: { anyOf: [{ type: 'string' }, { type: 'array', items: TEXT_PART, minItems: 1 }, { type: 'null' }] },
+    name: { type: 'string' },
+    tool_call_id: { type: 'string' },
+    reasoning_content: { type: 'string' },
+    tool_calls: {
+      type: 'array',
+      items: {
+        type: 'object',
+        properties: {
+          id: { type: 'string' },
+          type: { const: 'function' },
+          function: {
+            type: 'object',
+            properties: { name: { type: 'string' }, arguments: { type: 'string' } },
+            required: ['name', 'arguments'],
+          },
+        },
+        required: ['id', 'type', 'function'],
+      },
+    },
+  },
+  required: ['role'],
+} as const
+
 /** @throws ApiError that names the message and its field */
 export function readMessages(where: string, messages: readonly unknown[]): ChatMessage[] {
   if (messages.length === 0) throw badRequest(`[${where}] expected at least one message, got none`, 'messages')

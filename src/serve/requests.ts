@@ -17,7 +17,9 @@ import { askCompletion } from './completions.js'
 import { corsHeaders, isPreflight, preflightHeaders } from './cors.js'
 import { EVENT_STREAM_HEADERS, eventStream, type ServerEvent } from './event-stream.js'
 import { METRICS_TYPE, ServerMetrics } from './metrics.js'
+import { openApi } from './openapi.js'
 import type { SERVE_HANDLER_OPTIONS, ServeHandlerOptions } from './options.js'
+import { PAGE, PAGE_HEADERS } from './page.js'
 import type { AskedRequest } from './read-asked.js'
 import { readJson } from './request-body.js'
 import type { OpenLogEntry } from './request-log.js'
@@ -114,6 +116,13 @@ export class ServeRequests {
   #plain(route: FoundRoute): Response {
     const served = this.#served
     switch (route.path) {
+      case '/':
+        if (!this.#settings.page) throw noRoute()
+        return new Response(PAGE, { headers: PAGE_HEADERS })
+      case '/openapi.json': {
+        const { admin, page, apiKeys = [] } = this.#settings
+        return Response.json(openApi({ admin, page, hasKeys: apiKeys.length > 0 }))
+      }
       case '/health':
         return Response.json({ status: 'ok' })
       case '/ready':
@@ -126,9 +135,7 @@ export class ServeRequests {
       case '/v1/models/{id}':
         return Response.json(served.entryOf(served.find(route.id)))
       default:
-        throw new ApiError(404, 'invalid_request_error', 'This server does not have this route.', {
-          code: 'unknown_url',
-        })
+        throw noRoute()
     }
   }
 
@@ -283,6 +290,10 @@ export class ServeRequests {
         this.#onIdle = resolve
       })
   }
+}
+
+function noRoute(): ApiError {
+  return new ApiError(404, 'invalid_request_error', 'This server does not have this route.', { code: 'unknown_url' })
 }
 
 function timeOver(seconds: number): ApiError {

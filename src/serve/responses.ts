@@ -107,6 +107,49 @@ export const RESPONSE_FIELDS = {
   },
 } as const satisfies FieldTable
 
+/** JSON Schema of an item of the input, for the published description. */
+export const INPUT_ITEM_SCHEMA = {
+  anyOf: [
+    {
+      type: 'object',
+      properties: {
+        type: { const: 'message' },
+        role: { enum: ['user', 'assistant', 'system', 'developer'] },
+        content: {
+          anyOf: [
+            { type: 'string' },
+            {
+              type: 'array',
+              minItems: 1,
+              items: {
+                type: 'object',
+                properties: { type: { enum: ['input_text', 'output_text'] }, text: { type: 'string' } },
+                required: ['type', 'text'],
+              },
+            },
+          ],
+        },
+      },
+      required: ['role', 'content'],
+    },
+    {
+      type: 'object',
+      properties: {
+        type: { const: 'function_call' },
+        call_id: { type: 'string' },
+        name: { type: 'string' },
+        arguments: { type: 'string' },
+      },
+      required: ['type', 'call_id', 'name', 'arguments'],
+    },
+    {
+      type: 'object',
+      properties: { type: { const: 'function_call_output' }, call_id: { type: 'string' }, output: { type: 'string' } },
+      required: ['type', 'call_id', 'output'],
+    },
+  ],
+} as const
+
 /** Reads a request's body. @throws ApiError */
 export async function askResponse(body: unknown, served: ServedModel, signal: AbortSignal): Promise<AskedRequest> {
   const given = readFields(WHERE, body, RESPONSE_FIELDS)
