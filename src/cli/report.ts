@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
-import { boolean, path } from '../options/rules.js'
+import { boolean, integer, path } from '../options/rules.js'
 import type { Command } from './command.js'
 import { untilSignal } from './until-signal.js'
 import { UsageError } from './usage-error.js'
@@ -14,6 +14,7 @@ interface ReportFlags {
   readonly title?: string
   readonly open?: boolean
   readonly watch?: boolean
+  readonly interval: number
 }
 
 interface Checked extends ReportFlags {
@@ -45,8 +46,14 @@ export const command: Command<ReportFlags, Checked> = {
     open: { rule: boolean, help: 'open it in the browser', flag: { name: '--open' } },
     watch: {
       rule: boolean,
-      help: `write it again every ${WATCH_SECONDS} seconds until the run has ended; the open page follows`,
+      help: 'write it again and again until the run has ended; the open page follows',
       flag: { name: '--watch' },
+    },
+    interval: {
+      rule: integer({ min: 1 }),
+      default: WATCH_SECONDS,
+      help: 'with --watch: seconds between two pages',
+      flag: { name: '--interval', argument: 'seconds' },
     },
   },
   examples: [
@@ -62,7 +69,7 @@ export const command: Command<ReportFlags, Checked> = {
   run: report,
 }
 
-async function report({ source, output, title, open, watch }: Checked): Promise<void> {
+async function report({ source, output, title, open, watch, interval }: Checked): Promise<void> {
   const [{ stat }, { readRun }, { writeReport }, { parseEvaluation }, { readRegularFile, readError }] =
     await Promise.all([
       import('node:fs/promises'),
@@ -89,7 +96,7 @@ async function report({ source, output, title, open, watch }: Checked): Promise<
   const write = async (): Promise<boolean> => {
     const run = await readRun(source)
     const goesOn = run.state === 'running'
-    await writeReport(target, { ...named, run, ...(watch && goesOn && { refreshSeconds: WATCH_SECONDS }) })
+    await writeReport(target, { ...named, run, ...(watch && goesOn && { refreshSeconds: interval }) })
     return goesOn
   }
   let goesOn = await write()
@@ -97,7 +104,7 @@ async function report({ source, output, title, open, watch }: Checked): Promise<
   if (!watch) return
   await untilSignal(async (signal) => {
     while (goesOn) {
-      await sleep(WATCH_SECONDS * 1000, undefined, { signal })
+      await sleep(interval * 1000, undefined, { signal })
       goesOn = await write()
     }
   })
