@@ -8,6 +8,7 @@ import { describeValue, listNames } from '../errors.js'
 import { LowrankError, OptionError } from '../lowrank-error.js'
 import type { Linear } from '../nn/module.js'
 import type { LoraPair } from '../ops/linear.js'
+import type { Tensor } from '../tensor/tensor.js'
 import type { LoraBias } from './lora-config.js'
 
 /** A low-rank update of one projection. */
@@ -149,21 +150,29 @@ export class AdapterSet {
   }
 
   /**
-   * Runs `fn` while modules show one adapter, on the model or not, or none at all. Then they show again what they did,
-   * the same lists: nobody else sees a difference.
+   * Runs `fn` while modules show these adapters and no others. Then they show again what they did, the same lists:
+   * nobody else sees a difference.
+   * @param shown each with the rows that it is of, as `LoraPair` has them; default all
    */
-  static showing<T>(model: CausalLM, parts: AdapterTensors | undefined, fn: () => T): T {
+  static showing<T>(
+    model: CausalLM,
+    shown: readonly { readonly parts: AdapterTensors; readonly rows?: Tensor | undefined }[],
+    fn: () => T,
+  ): T {
     const set = AdapterSet.of(model)
     const before = [...model.modules.linears.values()].map((linear) => ({ linear, pairs: linear.pairs }))
     const replaced = set.#shown.flatMap(({ replacements }) => replacements)
     try {
       for (const { linear } of before) linear.pairs = []
       for (const { module, slot, original } of replaced) module[slot] = original
-      for (const { linear, pair } of parts?.pairs ?? []) linear.pairs = [...linear.pairs, pair]
-      for (const { module, slot, parameter } of parts?.replacements ?? []) module[slot] = parameter
+      for (const { parts, rows } of shown) {
+        for (const { linear, pair } of parts.pairs) linear.pairs.push(rows ? { ...pair, rows } : pair)
+        for (const { module, slot, parameter } of parts.replacements) module[slot] = parameter
+      }
       return fn()
     } finally {
-      for (const { module, slot, original } of parts?.replacements ?? []) module[slot] = original
+      for (const { parts } of shown)
+        for (const { module, slot, original } of parts.replacements) module[slot] = original
       for (const { module, slot, parameter } of replaced) module[slot] = parameter
       for (const { linear, pairs } of before) linear.pairs = pairs
     }

@@ -351,7 +351,7 @@ export function withCause(error: unknown): unknown {
   if (
     !(error instanceof Error) ||
     error instanceof ModelError ||
-    !/^\[(?:argmax|sample)\] expected (?:a logit|logits)/.test(error.message)
+    !/^\[(?:argmax|sample|sampleRows)\] expected (?:a logit|logits)/.test(error.message)
   )
     return error
   return new ModelError(

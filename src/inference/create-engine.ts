@@ -1,7 +1,7 @@
 /** @file createInferenceEngine: an engine for a model, and how much memory its pages get. */
 
 import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
-import { OptionError } from '../lowrank-error.js'
+import { OptionError, OutOfMemoryError } from '../lowrank-error.js'
 import { readOptions } from '../options/table.js'
 import { remainingBudget } from '../tensor/process-memory.js'
 import { ContinuousEngine } from './engine.js'
@@ -11,6 +11,7 @@ import { LoadedAdapters } from './loaded-adapters.js'
 import { hasDynamicRope, ModelExecutor } from './model-executor.js'
 import { PagePool } from './page-pool.js'
 import { pageBytes } from './paged-cache.js'
+import { stepMemory } from './step-memory.js'
 
 /** Tokens of a sequence that the default budget has room for. */
 const USUAL_TOKENS = 4096
@@ -21,7 +22,7 @@ const SHARE_OF_FREE = 0.5
 /**
  * An engine that answers many requests at once. Adapters that are on the model can be asked for by their names; a
  * request without one is answered by the base model, whatever is active. The model stays usable beside it.
- * @throws on unknown options, values out of range, and a budget that has no room for a page.
+ * @throws on unknown options, values out of range, and where pages and the largest step do not fit the memory budget
  */
 export async function createInferenceEngine(model: CausalLM, options: InferenceOptions = {}): Promise<InferenceEngine> {
   expectModel('inference', model)
@@ -39,13 +40,20 @@ export async function createInferenceEngine(model: CausalLM, options: InferenceO
     await device.sync()
     const bytes = pageBytes(config, dtype, pageSize)
     const most = maxSequences * Math.ceil(Math.min(maxModelLen, USUAL_TOKENS) / pageSize)
-    const free = SHARE_OF_FREE * (remainingBudget(device) - device.memory().live)
+    const ofSteps = await stepMemory(model, { ...settings, maxModelLen })
+    const free = remainingBudget(device) - device.memory().live - ofSteps
     const pages =
-      kvCacheMemory === undefined ? Math.min(most, Math.floor(free / bytes)) : Math.floor(kvCacheMemory / bytes)
-    if (pages < 1)
+      kvCacheMemory === undefined
+        ? Math.min(most, Math.floor((SHARE_OF_FREE * free) / bytes))
+        : Math.floor(kvCacheMemory / bytes)
+    if (kvCacheMemory !== undefined && pages < 1)
       throw new OptionError(
-        `[inference] expected room for a page of keys and values, which takes ${bytes} bytes, got ` +
-          (kvCacheMemory === undefined ? `${Math.max(0, free)} bytes that are free` : `kvCacheMemory ${kvCacheMemory}`),
+        `[inference] expected room for a page of keys and values, which takes ${bytes} bytes, got kvCacheMemory ${kvCacheMemory}`,
+      )
+    if (pages < 1 || pages * bytes > free)
+      throw new OutOfMemoryError(
+        `[inference] expected ${Math.max(1, pages) * bytes} bytes for keys and values beside ${ofSteps} for a step, ` +
+          `got ${free + ofSteps} that are free; lower kvCacheMemory, maxSequences or prefillTokens`,
       )
     const pool = new PagePool(pages, pageSize)
     const executor = new ModelExecutor(model, decoder, { pages, pageSize, maxSequences, maxModelLen })

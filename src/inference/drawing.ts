@@ -1,15 +1,13 @@
 /** @file Tokens from logits, each row by its own request's rules, and the newest token of each sequence. */
 
-import { add } from '../ops/add.js'
-import { argmax } from '../ops/argmax.js'
 import { copy_ } from '../ops/cast.js'
-import { type SamplingParameters, sample_ } from '../ops/sample.js'
+import { SAMPLING_NUMBERS, type SamplingParameters, sampleRows_, writeSamplingRow } from '../ops/sample.js'
+import { topLogProbs } from '../ops/top-log-probs.js'
 import type { Device } from '../tensor/device.js'
 import { scope, unregisterFromScope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
 import type { BatchRow } from './batch-executor.js'
 import type { InferenceToken } from './inference-request.js'
-import { logProbsOf } from './log-probs.js'
 
 /** What is kept for a sequence while it runs. */
 interface SlotState {
@@ -28,6 +26,22 @@ export interface DrawnRow {
   readonly sampling: SamplingParameters | undefined
   readonly logprobs: number | undefined
   readonly state: SlotState
+}
+
+/** A drawn token, and its place in the step. */
+export interface DrawnToken {
+  readonly index: number
+  readonly token: InferenceToken
+}
+
+type Masks = readonly (Uint32Array | undefined)[]
+
+/** Log probabilities that are queued: of rows from `first` on, `count` of each. */
+interface QueuedLogProbs {
+  readonly first: number
+  readonly count: number
+  readonly logProbs: Promise<Float32Array>
+  readonly ids: Promise<Int32Array>
 }
 
 export class Drawing {
@@ -75,46 +89,79 @@ export class Drawing {
   }
 
   /** Queues the draws of all rows. Masks are by `index`. */
-  async draw(
-    logits: Tensor,
-    rows: readonly DrawnRow[],
-    masks: readonly (Uint32Array | undefined)[],
-  ): Promise<{ index: number; token: InferenceToken }[]> {
+  async draw(logits: Tensor, rows: readonly DrawnRow[], masks: Masks): Promise<DrawnToken[]> {
     const queued = scope(() => {
       const ids = Tensor.empty(this.#device, [rows.length, 1], 'int32')
-      const isPlain = rows.every(({ index, sampling }) => !sampling && !masks[index])
-      if (isPlain) argmax(logits, ids.reshape([rows.length]))
-      else for (const [i, row] of rows.entries()) this.#drawRow(logits.slice(i, i + 1), ids.slice(i, i + 1), row, masks)
+      // Those with a penalty have ids to remember, each for itself: they are drawn once more, by that.
+      this.#sample(logits, ids, rows, masks)
+      for (const [i, row] of rows.entries())
+        if (row.state.seen && !row.state.hasEnded)
+          this.#sample(logits.slice(i, i + 1), ids.slice(i, i + 1), [row], masks, row.state.seen)
       for (const { from, to, count } of runsOf(rows.map(({ slot }, i) => ({ from: i, to: slot }))))
         copy_(this.#newest.slice(to, to + count), ids.slice(from, from + count))
-      const asked = rows.map(({ logprobs, state }, i) =>
-        logprobs === undefined || state.hasEnded ? undefined : logits.slice(i, i + 1).read(),
+      return { ids: ids.readInt32(), asked: this.#logProbs(logits, ids, rows) }
+    })
+    const [ids, ...asked] = await Promise.all([queued.ids, ...queued.asked.map(read)])
+    const tokens = rows.map(({ index }, i): DrawnToken => ({ index, token: { id: ids[i] as number } }))
+    for (const { first, count, logProbs, ids: top } of asked)
+      for (let i = first; i < first + logProbs.length / (count + 1); i++) {
+        const { index, logprobs = 0 } = rows[i] as DrawnRow
+        const at = (i - first) * (count + 1)
+        const likeliest = Array.from({ length: logprobs }, (_, k) => ({
+          id: top[(i - first) * count + k] as number,
+          logprob: logProbs[at + 1 + k] as number,
+        }))
+        tokens[i] = {
+          index,
+          token: {
+            id: ids[i] as number,
+            logprob: logProbs[at] as number,
+            topLogprobs: likeliest.filter(({ id }) => id >= 0),
+          },
+        }
+      }
+    return tokens
+  }
+
+  #sample(logits: Tensor, ids: Tensor, rows: readonly DrawnRow[], masks: Masks, seen?: Tensor): void {
+    const words = Math.ceil(this.#vocabSize / 32)
+    const isMasked = rows.some(({ index }) => masks[index])
+    const options = new Float32Array(SAMPLING_NUMBERS * rows.length)
+    const integers = new Int32Array(SAMPLING_NUMBERS * rows.length)
+    const allowed = new Int32Array(isMasked ? words * rows.length : 0)
+    for (const [i, { index, sampling, state }] of rows.entries()) {
+      const mask = masks[index]
+      const isLater = !seen && state.seen !== undefined
+      writeSamplingRow(options, integers, i, isLater || state.hasEnded ? undefined : sampling, mask !== undefined)
+      if (mask) allowed.set(mask, words * i)
+    }
+    sampleRows_({
+      logits,
+      ids: ids.reshape([rows.length]),
+      steps: Tensor.from(
+        this.#device,
+        Int32Array.from(rows, ({ step }) => step),
+        [rows.length],
+      ),
+      options: Tensor.from(this.#device, options, [rows.length, SAMPLING_NUMBERS]),
+      integers: Tensor.from(this.#device, integers, [rows.length, SAMPLING_NUMBERS]),
+      seen,
+      allowed: isMasked ? Tensor.from(this.#device, allowed, [rows.length, words]) : undefined,
+    })
+  }
+
+  /** Rows side by side that ask for log probabilities, together. */
+  #logProbs(logits: Tensor, ids: Tensor, rows: readonly DrawnRow[]): QueuedLogProbs[] {
+    const asking = rows.flatMap(({ logprobs, state }, i) => (logprobs === undefined || state.hasEnded ? [] : [i]))
+    return runsOf(asking.map((i) => ({ from: i, to: i }))).map(({ from, count: length }) => {
+      const count = Math.max(1, ...rows.slice(from, from + length).map(({ logprobs = 0 }) => logprobs))
+      const top = topLogProbs(
+        logits.slice(from, from + length),
+        ids.slice(from, from + length).reshape([length]),
+        count,
       )
-      return { ids: ids.readInt32(), asked }
+      return { first: from, count, logProbs: top.logProbs.read(), ids: top.ids.readInt32() }
     })
-    const [ids, ...asked] = await Promise.all([queued.ids, ...queued.asked])
-    return rows.map(({ index, logprobs = 0 }, i) => {
-      const id = ids[i] as number
-      const values = asked[i]
-      return { index, token: values ? { id, ...logProbsOf(values, id, logprobs) } : { id } }
-    })
-  }
-
-  #drawRow(logits: Tensor, id: Tensor, row: DrawnRow, masks: readonly (Uint32Array | undefined)[]): void {
-    const { sampling, state, step } = row
-    const ids = id.reshape([1])
-    const mask = masks[row.index]
-    // The same parameters as of a draw of the most likely id.
-    if (!sampling || state.hasEnded) return void argmax(mask ? this.#masked(logits, mask) : logits, ids)
-    const steps = Tensor.from(this.#device, Int32Array.of(step), [1])
-    sample_({ logits: mask ? this.#masked(logits, mask) : logits, ids, steps, seen: state.seen }, sampling)
-  }
-
-  #masked(logits: Tensor, words: Uint32Array): Tensor {
-    const bias = Float32Array.from({ length: this.#vocabSize }, (_, id) =>
-      ((words[id >> 5] as number) >>> (id % 32)) & 1 ? 0 : Number.NEGATIVE_INFINITY,
-    )
-    return add(logits, Tensor.from(this.#device, bias, [1, this.#vocabSize]))
   }
 
   #seenIds(ids: Int32Array): Tensor {
@@ -124,6 +171,11 @@ export class Drawing {
     this.#device.upload(seen, values, 'uint8')
     return seen
   }
+}
+
+async function read({ first, count, logProbs, ids }: QueuedLogProbs) {
+  const [values, top] = await Promise.all([logProbs, ids])
+  return { first, count, logProbs: values, ids: top }
 }
 
 /** Moves that lie side by side on both sides, together. */

@@ -4,7 +4,7 @@ import { AdapterSet, type AdapterTensors } from '../adapters/adapter-set.js'
 import { LoraAdapter } from '../adapters/lora-adapter.js'
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { describeValue, listNames } from '../errors.js'
-import { LowrankError, OptionError } from '../lowrank-error.js'
+import { LowrankError, ModelError, OptionError } from '../lowrank-error.js'
 import { check, text } from '../options/rules.js'
 import type { PagePool } from './page-pool.js'
 
@@ -96,11 +96,15 @@ export class LoadedAdapters {
     const adapter = await LoraAdapter.load(this.#model, directory, { adapterName, active: false })
     const parts = AdapterSet.of(this.#model).get(adapterName)
     const rank = Math.max(0, ...parts.pairs.map(({ pair }) => pair.a.shape[0] as number))
-    if (rank > maxLoraRank) {
+    try {
+      if (rank > maxLoraRank)
+        throw new OptionError(
+          `[inference] expected an adapter of rank ${maxLoraRank} at most (maxLoraRank), got rank ${rank} in ${directory}; raise maxLoraRank`,
+        )
+      await expectFinite(adapter, directory)
+    } catch (error) {
       adapter.dispose()
-      throw new OptionError(
-        `[inference] expected an adapter of rank ${maxLoraRank} at most (maxLoraRank), got rank ${rank} in ${directory}; raise maxLoraRank`,
-      )
+      throw error
     }
     this.#put(name, parts, () => adapter.dispose())
     if (old) void this.#retire(old)
@@ -139,5 +143,16 @@ export class LoadedAdapters {
       entry.dispose()
     }
     this.#entries.clear()
+  }
+}
+
+/** Answers of other adapters are computed with the same products: what is no number would reach them. */
+async function expectFinite(adapter: LoraAdapter, directory: string): Promise<void> {
+  for (const [name, parameter] of adapter.parameters()) {
+    const values = await parameter.read()
+    if (values.every((value) => Number.isFinite(value))) continue
+    throw new ModelError(
+      `[inference] expected finite numbers in ${name} of ${directory}, got NaN or infinity; its training diverged, or the file is damaged`,
+    )
   }
 }

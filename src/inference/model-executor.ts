@@ -6,6 +6,7 @@ import { noGrad } from '../autograd/tape.js'
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { linear } from '../ops/linear.js'
 import { gatherRows } from '../ops/rows.js'
+import { withSumOrder } from '../ops/sum-order.js'
 import { scope, unregisterFromScope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
 import { isPlainObject } from '../values.js'
@@ -106,35 +107,41 @@ export class ModelExecutor implements BatchExecutor {
   /** Queues a forward pass; the logits of those of its spans that draw. */
   #queuePass(pass: Pass): QueuedLogits | undefined {
     const { drawing, recorded } = this.#state
-    const { adapter, isGrowing, spans } = pass
+    const { adapters, isGrowing, spans } = pass
     const rows = spans.flatMap(({ row, draw, end }) => (draw === undefined ? [] : [drawing.rowOf(row, draw, end)]))
     const values = layOut(pass, this.#limits.pageSize)
-    return AdapterSet.showing(this.#model, adapter, () => {
-      if (isGrowing) {
-        const slots = spans.map(({ row }, at) => ({ at, slot: row.slot }))
-        const prepare = ({ ids }: PassTensors): void => drawing.copyNewest(ids, slots)
-        return { rows, ...recorded.run(adapter, values, prepare, (tensors) => this.#growingLogits(tensors)) }
-      }
-      const logits = scope(() => this.#promptLogits(passTensors(this.#model.device, values), spans))
-      return logits && { rows, logits: unregisterFromScope(logits), isKept: false }
+    if (isGrowing) {
+      const slots = spans.map(({ row }, at) => ({ at, slot: row.slot }))
+      const prepare = ({ ids }: PassTensors): void => drawing.copyNewest(ids, slots)
+      const compute = (tensors: PassTensors): Tensor =>
+        withSumOrder('few', () => this.#growingLogits(adapters, tensors))
+      return { rows, ...recorded.run(adapters, values, prepare, compute) }
+    }
+    const logits = scope(() => {
+      const tensors = passTensors(this.#model.device, values)
+      return this.#promptLogits(adapters, tensors, spans)
     })
+    return logits && { rows, logits: unregisterFromScope(logits), isKept: false }
   }
 
-  #growingLogits(tensors: PassTensors): Tensor {
+  #growingLogits(adapters: Pass['adapters'], tensors: PassTensors): Tensor {
     // For all steps of the shape, so that what is recorded holds for them.
     const { maxModelLen, pageSize } = this.#limits
-    const positionCount = Math.min(maxModelLen, tensors.table.cols * pageSize)
-    return this.#headLogits(this.#decoder.forward(this.#input(tensors, positionCount), this.#context()))
+    const input = this.#input(tensors, Math.min(maxModelLen, tensors.table.cols * pageSize))
+    return this.#showing(adapters, tensors.ranges, () =>
+      this.#headLogits(this.#decoder.forward(input, this.#context())),
+    )
   }
 
-  #promptLogits(tensors: PassTensors, spans: readonly Span[]): Tensor | undefined {
-    const positionCount = Math.max(...spans.map(({ end }) => end))
+  #promptLogits(adapters: Pass['adapters'], tensors: PassTensors, spans: readonly Span[]): Tensor | undefined {
     const { promptIds } = (spans[0] as Span).row
     const input = {
-      ...this.#input(tensors, positionCount),
+      ...this.#input(tensors, Math.max(...spans.map(({ end }) => end))),
       ...(this.#isDynamic && { sequenceLength: promptIds.length }),
     }
-    const hidden = this.#decoder.forward(input, this.#context())
+    const hidden = this.#showing(adapters, tensors.ranges, () =>
+      withSumOrder('many', () => this.#decoder.forward(input, this.#context())),
+    )
     let end = 0
     const last = spans.flatMap(({ first, end: until, draw }) => {
       end += until - first
@@ -142,7 +149,17 @@ export class ModelExecutor implements BatchExecutor {
     })
     if (last.length === 0) return undefined
     const rows = Tensor.from(this.#model.device, Int32Array.from(last), [last.length])
-    return this.#headLogits(gatherRows(hidden, rows))
+    return this.#showing(adapters, tensors.drawRanges, () =>
+      withSumOrder('few', () => this.#headLogits(gatherRows(hidden, rows))),
+    )
+  }
+
+  /** Runs `fn` while the model has the adapters of a pass, each for its rows: `ranges`, [A, 2]. */
+  #showing<T>(adapters: Pass['adapters'], ranges: Tensor, fn: () => T): T {
+    const shown = adapters.flatMap((parts, i) =>
+      parts ? [{ parts, rows: adapters.length === 1 ? undefined : ranges.slice(i, i + 1).reshape([2]) }] : [],
+    )
+    return AdapterSet.showing(this.#model, shown, fn)
   }
 
   #input({ ids, positions, cacheRows, bounds, used, table }: PassTensors, positionCount: number): RaggedInput {

@@ -9,22 +9,22 @@ import { scope, unregisterFromScope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
 import type { PassValues } from './pass-layout.js'
 
-/** The vectors of a pass on the device; `table` is [S, blocks]. */
+/** The vectors of a pass on the device; `table` is [S, blocks], `ranges` and `drawRanges` are [A, 2]. */
 export type PassTensors = Readonly<Record<keyof PassValues, Tensor>>
 
 interface Shape {
   readonly tensors: PassTensors
   /** What the tensors hold. */
   values: PassValues
-  readonly adapter: AdapterTensors | undefined
+  readonly adapters: readonly (AdapterTensors | undefined)[]
   uses: number
   list: CommandList | undefined
   /** Where the list leaves its logits. */
   logits: Tensor | undefined
 }
 
-/** A list keeps the memory of all that it computes. */
-const MOST_SHAPES = 8
+/** How many lists are kept. Each keeps the memory of all that it computes. */
+export const MOST_SHAPES = 8
 
 /**
  * Lists are kept for the shapes that were used last. The first pass of a shape is not recorded: it makes what later
@@ -48,12 +48,12 @@ export class RecordedSteps {
    * @returns the logits, and whether they belong to a list, which writes over them the next time
    */
   run(
-    adapter: AdapterTensors | undefined,
+    adapters: readonly (AdapterTensors | undefined)[],
     values: PassValues,
     prepare: (tensors: PassTensors) => void,
     compute: (tensors: PassTensors) => Tensor,
   ): { readonly logits: Tensor; readonly isKept: boolean } {
-    const shape = this.#shapeOf(adapter, values)
+    const shape = this.#shapeOf(adapters, values)
     shape.uses++
     const { tensors } = shape
     for (const name of Object.keys(values) as (keyof PassValues)[])
@@ -72,18 +72,21 @@ export class RecordedSteps {
   /** Forgets what was recorded with an adapter that goes. */
   forget(adapter: AdapterTensors): void {
     this.#names.delete(adapter)
-    for (const [key, shape] of this.#shapes) if (shape.adapter === adapter) this.#remove(key, shape)
+    for (const [key, shape] of this.#shapes) if (shape.adapters.includes(adapter)) this.#remove(key, shape)
   }
 
   dispose(): void {
     for (const [key, shape] of this.#shapes) this.#remove(key, shape)
   }
 
-  #shapeOf(adapter: AdapterTensors | undefined, values: PassValues): Shape {
-    const name = this.#names.get(adapter) ?? ++this.#count
-    this.#names.set(adapter, name)
-    const key = [name, values.ids.length, values.table.length].join()
-    const shape = this.#shapes.get(key) ?? this.#newShape(adapter, values)
+  #shapeOf(adapters: readonly (AdapterTensors | undefined)[], values: PassValues): Shape {
+    const names = adapters.map((adapter) => {
+      const name = this.#names.get(adapter) ?? ++this.#count
+      this.#names.set(adapter, name)
+      return name
+    })
+    const key = [...names, '', values.ids.length, values.table.length].join()
+    const shape = this.#shapes.get(key) ?? this.#newShape(adapters, values)
     this.#shapes.delete(key)
     this.#shapes.set(key, shape)
     if (this.#shapes.size > MOST_SHAPES) {
@@ -93,10 +96,10 @@ export class RecordedSteps {
     return shape
   }
 
-  #newShape(adapter: AdapterTensors | undefined, values: PassValues): Shape {
+  #newShape(adapters: readonly (AdapterTensors | undefined)[], values: PassValues): Shape {
     const tensors = passTensors(this.#device, values)
     for (const tensor of Object.values(tensors)) unregisterFromScope(tensor)
-    return { tensors, values, adapter, uses: 0, list: undefined, logits: undefined }
+    return { tensors, values, adapters, uses: 0, list: undefined, logits: undefined }
   }
 
   #remove(key: string, { tensors, list, logits }: Shape): void {
@@ -111,7 +114,9 @@ export class RecordedSteps {
 export function passTensors(device: Device, values: PassValues): PassTensors {
   const sequences = values.used.length
   const entries = Object.entries(values).map(([name, vector]: [string, Int32Array]) => {
-    const shape = name === 'table' ? [sequences, vector.length / sequences] : [vector.length]
+    const rows =
+      name === 'table' ? sequences : name === 'ranges' || name === 'drawRanges' ? vector.length / 2 : undefined
+    const shape = rows === undefined ? [vector.length] : [rows, vector.length / rows]
     return [name, Tensor.from(device, vector, shape)]
   })
   return Object.fromEntries(entries)

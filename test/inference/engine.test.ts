@@ -336,6 +336,10 @@ describe('an engine', () => {
     expect(await rejection(createInferenceEngine(model, { kvCacheMemory: page - 1 }))).toBe(
       `[inference] expected room for a page of keys and values, which takes ${page} bytes, got kvCacheMemory ${page - 1}`,
     )
+    const { budget } = model.device.memory()
+    expect(await rejection(createInferenceEngine(model, { kvCacheMemory: budget }))).toMatch(
+      /^\[inference\] expected \d+ bytes for keys and values beside \d+ for a step, got \d+ that are free; lower kvCacheMemory/,
+    )
     expect(await rejection(createInferenceEngine(model, { maxModelLen: 513 }))).toBe(
       '[inference] expected at most 512 positions for maxModelLen, which is what the model has, got 513',
     )
@@ -448,8 +452,13 @@ describe('an engine', () => {
     const broken = tinyAdapter(model, { r: 4 })
     for (const parameter of broken.parameters().values())
       parameter.set(new Float32Array(parameter.size).fill(Number.NaN))
+    await broken.save(`${directory}/broken`)
     const prompt = PROMPTS[5] as Int32Array
     await withEngine(model, {}, async (engine) => {
+      expect(await rejection(engine.loadAdapter('it', `${directory}/broken`))).toBe(
+        '[inference] expected finite numbers in base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight of ' +
+          `${directory}/broken, got NaN or infinity; its training diverged, or the file is damaged`,
+      )
       const expected = await idsOf(engine.submit(request(prompt)))
       expect(await rejection(idsOf(engine.submit(request(prompt, { adapter: broken.name }))))).toContain(
         'mostly weights of the model or its adapter are no numbers',

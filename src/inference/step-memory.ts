@@ -1,0 +1,58 @@
+/** @file The memory of the largest step, found as plans find it: on a device that computes nothing. */
+
+import type { CausalLM } from '../causal-lm/causal-lm.js'
+import { createModel } from '../causal-lm/create-model.js'
+import { Device } from '../tensor/device.js'
+import type { BatchRow } from './batch-executor.js'
+import { ModelExecutor } from './model-executor.js'
+import { MOST_SHAPES } from './recorded-steps.js'
+
+/** What bounds a step. */
+interface StepLimits {
+  readonly pageSize: number
+  readonly maxSequences: number
+  readonly maxModelLen: number
+  readonly prefillTokens: number
+}
+
+/** Drawing and log probabilities of every kind. */
+const SAMPLING = { temperature: 1, topK: 50, topP: 0.9, minP: 0, repetitionPenalty: 1.1, seed: 0 }
+
+/**
+ * Bytes that a step takes beside weights, adapters and pages: one with as many tokens of prompts as it may have, while
+ * all other places have answers that grow.
+ */
+export async function stepMemory(
+  model: CausalLM,
+  { pageSize, maxSequences, maxModelLen, prefillTokens }: StepLimits,
+): Promise<number> {
+  const { rawConfig, dtype, quantization } = model
+  const device = Device.open(model.device.type, { dryRun: true })
+  try {
+    const dry = createModel(rawConfig, { device, dtype, ...(quantization && { quantization }) })
+    const tokens = Math.min(prefillTokens, maxModelLen - 1)
+    const pages = Array.from({ length: Math.ceil(maxModelLen / pageSize) }, () => 0)
+    const { decoder, end } = dry.beginInference()
+    const executor = new ModelExecutor(dry, decoder, { pages: 1, pageSize, maxSequences, maxModelLen })
+    await device.sync()
+    const { live } = device.memory()
+    device.resetPeak()
+    const row = (slot: number, length: number): BatchRow => ({
+      ...{ slot, pages, adapter: undefined, sampling: SAMPLING, logprobs: 20 },
+      promptIds: new Int32Array(length),
+    })
+    const growing = Array.from({ length: maxSequences - 1 }, (_, i) => ({ row: row(i + 1, 1), position: 1 }))
+    // From the second time on the answers of so many sequences are a list, which keeps what it computes.
+    for (let fewer = MOST_SHAPES - 1; fewer >= 0; fewer--) {
+      const rows = growing.slice(0, Math.max(0, growing.length - fewer))
+      const chunks = [{ row: row(0, tokens), first: 0, end: tokens }]
+      for (let time = 0; time < 2; time++) await executor.queue({ chunks, rows }).draw([])
+    }
+    const { peak } = device.memory()
+    executor.dispose()
+    end()
+    return peak - live
+  } finally {
+    device.close()
+  }
+}
