@@ -10,8 +10,8 @@ import { type ArrayForm, type ObjectForm, type Rule, rulesOf } from './schema-ru
 import type { TokenVocabulary } from './vocabulary.js'
 
 /**
- * White space between the parts of a value: `single` allows one space behind each `:` and `,`, `none` allows none.
- * There is never more, so that an answer cannot be white space without end.
+ * White space between the parts of a value: `single` allows one space before the value and behind each `:` and `,`,
+ * `none` allows none. There is never more, so that an answer cannot be white space without end.
  */
 export type WhiteSpace = 'single' | 'none'
 
@@ -55,7 +55,9 @@ export async function compileJsonSchema(
   turns.throwIfAborted()
   const program = new Program()
   const rule = await turns.run(valueRule(schema, program, whiteSpace))
-  return grammarOf(program.call(rule, program.returning()), vocabulary)
+  const value = program.call(rule, program.returning())
+  // Tokens of SentencePiece put a space before a text, which decoding takes away.
+  return grammarOf(whiteSpace === 'none' ? value : program.state([value, program.text(' ', value)]), vocabulary)
 }
 
 /**

@@ -61,6 +61,9 @@ const MOST_CHARACTERS = 1_000_000
 /** Characters of all values of enumerations. */
 const MOST_LITERALS = 1_000_000
 
+/** Any number and any whole number: made once, as nearly every schema has one. */
+const SHARED_NUMBERS = new Map<string, Terminal>()
+
 /** @throws OptionError for a schema that is wrong, not supported or too large */
 export function* rulesOf(schema: unknown): Steps<Rule> {
   const compiler = new RuleCompiler(new SchemaReader(schema))
@@ -117,7 +120,8 @@ class RuleCompiler {
       const types = typesOf(way)
       const listed = listedValues(way)
       if (listed !== undefined) {
-        for (const value of listed) {
+        for (const [at, value] of listed.entries()) {
+          if (at % 256 === 0) yield
           if (!isOfType(value, types) || !this.#values.meets(value, way)) continue
           const text = JSON.stringify(value)
           literals.add(text)
@@ -238,6 +242,8 @@ class RuleCompiler {
     const whole = isWhole || divisors.length > 0
     const key = `number ${whole} ${low} ${high} ${divisors.join(' ')}`
     if (this.#terminals.has(key)) return this.#terminals.get(key)
+    const shared = SHARED_NUMBERS.get(key)
+    if (shared !== undefined) return shared
     const isAny = low === Number.NEGATIVE_INFINITY && high === Number.POSITIVE_INFINITY
     const bounds = { low, high }
     const source = isAny ? (whole ? ANY_INTEGER : ANY_NUMBER) : whole ? integersBetween(bounds) : numbersBetween(bounds)
@@ -247,6 +253,7 @@ class RuleCompiler {
       for (const divisor of divisors) automaton = yield* intersect(automaton, multiplesOf(divisor, path), path)
       if (automaton.transitions.length > 0) terminal = bareTerminal(key, automaton)
     }
+    if (isAny && divisors.length === 0 && terminal !== undefined) SHARED_NUMBERS.set(key, terminal)
     this.#terminals.set(key, terminal)
     return terminal
   }
@@ -297,11 +304,15 @@ class RuleCompiler {
     const rule = this.#ruleFor(parts.map(({ others }) => others))
     // No text that is generated has half a pair of surrogates.
     const known = [...names].filter((name) => !/\p{Surrogate}/u.test(name))
-    const name =
-      known.length === 0
-        ? stringTerminal(0, Number.POSITIVE_INFINITY)
-        : textTerminal(`names ${digest(JSON.stringify(known.sort()))}`, allBut(known))
-    return { kind: 'object', slots, others: { name, rule } }
+    return { kind: 'object', slots, others: { name: this.#otherNames(known), rule } }
+  }
+
+  #otherNames(known: readonly string[]): Terminal {
+    if (known.length === 0) return stringTerminal(0, Number.POSITIVE_INFINITY)
+    const key = `names ${digest(JSON.stringify([...known].sort()))}`
+    const terminal = this.#terminals.get(key) ?? textTerminal(key, allBut(known))
+    this.#terminals.set(key, terminal)
+    return terminal
   }
 }
 

@@ -26,6 +26,7 @@ import { automatonOf, type TextAutomaton, takes } from './text-automaton.js'
 export class SchemaValues {
   readonly #reader: SchemaReader
   readonly #patterns = new Map<string, TextAutomaton>()
+  readonly #lists = new WeakMap<object, ReadonlySet<string>>()
 
   constructor(reader: SchemaReader) {
     this.#reader = reader
@@ -78,13 +79,24 @@ export class SchemaValues {
   }
 
   #meetsPlain(value: unknown, plain: PlainSchema): boolean {
-    const listed = listedValues([plain])
-    if (listed !== undefined && !listed.some((other) => canonical(other) === canonical(value))) return false
+    const listed = this.#listed(plain)
+    if (listed !== undefined && !listed.has(canonical(value))) return false
     if (!isOfType(value, explicitTypes([plain]))) return false
     if (typeof value === 'string') return this.#meetsText(value, plain)
     if (typeof value === 'number') return meetsNumber(value, plain)
     if (Array.isArray(value)) return this.#meetsList(value, plain)
     return !isObject(value) || this.#meetsObject(value, plain)
+  }
+
+  /** The values of enum and const, each as its text; made once, as there may be many. */
+  #listed(plain: PlainSchema): ReadonlySet<string> | undefined {
+    if (plain.schema.enum === undefined && plain.schema.const === undefined) return undefined
+    let listed = this.#lists.get(plain.schema)
+    if (listed === undefined) {
+      listed = new Set(listedValues([plain])!.map(canonical))
+      this.#lists.set(plain.schema, listed)
+    }
+    return listed
   }
 
   #meetsText(value: string, plain: PlainSchema): boolean {
