@@ -134,6 +134,7 @@ export {
   type ScoreContinuationsOptions,
   scoreContinuations,
 } from './generation/score-continuations.js'
+export type { GgufFileType } from './gguf/file-types.js'
 export { ServiceError, type ServiceErrorDetails } from './http/service-error.js'
 export type { DownloadEvent } from './hub/download-event.js'
 export type { FetchModelOptions } from './hub/fetch-model.js'

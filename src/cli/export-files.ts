@@ -10,7 +10,7 @@ import { LOADERS } from '../loaders/loaders.js'
 import { type Paint, paintFor } from '../progress/terminal.js'
 import type { ExportAsked } from './export.js'
 import { describeReport } from './export-report.js'
-import { compareOptions, withExportBar } from './export-run.js'
+import { compareOptions, readLines, withExportBar } from './export-run.js'
 import { terminalTable } from './terminal-table.js'
 
 export async function exportFiles(asked: ExportAsked): Promise<void> {
@@ -39,8 +39,9 @@ async function checked(asked: ExportAsked, loaders: readonly LoaderName[]): Prom
 }
 
 async function write(asked: ExportAsked, format: ExportFormatName, output: string): Promise<ExportReport> {
-  const { model, adapter, revision, dtype, quantization, maxShardSize } = asked
+  const { model, adapter, revision, dtype, quantization, maxShardSize, type, calibration } = asked
   const compare = await compareOptions(asked)
+  const texts = calibration === undefined ? undefined : await readLines(calibration, '--calibration')
   return await withExportBar(asked.json, (progress) =>
     exportModel({
       ...{ format, output },
@@ -50,6 +51,8 @@ async function write(asked: ExportAsked, format: ExportFormatName, output: strin
       ...(dtype !== undefined && { dtype }),
       ...(quantization !== undefined && { quantization }),
       ...(maxShardSize !== undefined && { maxShardSize }),
+      ...(type !== undefined && { type }),
+      ...(texts && { calibration: texts }),
       ...compare,
       ...progress,
     }),

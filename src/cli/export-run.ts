@@ -17,14 +17,15 @@ export async function compareOptions(flags: CompareFlags): Promise<CompareOption
     compareTokens,
     ...(device !== undefined && { device }),
     ...(maxLogitDifference !== undefined && { maxLogitDifference }),
-    ...(lines !== undefined && { lines: await readLines(lines) }),
+    ...(lines !== undefined && { lines: await readLines(lines, '--lines') }),
   }
 }
 
-async function readLines(path: string): Promise<string[]> {
+/** The lines of a text file that are not empty. @param flag that names it */
+export async function readLines(path: string, flag: string): Promise<string[]> {
   const text = (await readRegularFile(path, { where: 'export' })).toString()
   const lines = text.split(/\r?\n/).filter((line) => line.trim() !== '')
-  if (lines.length === 0) throw new UsageError(`[export] expected lines of text in ${path} for --lines, got none`)
+  if (lines.length === 0) throw new UsageError(`[export] expected lines of text in ${path} for ${flag}, got none`)
   return lines
 }
 

@@ -4,6 +4,7 @@ import type { FileDType } from '../checkpoint/save-model.js'
 import { MAX_SHARD_SIZE } from '../checkpoint/shard-size.js'
 import { type ExportFormatName, FORMAT_NAMES } from '../export/format-names.js'
 import { EXPORT_OPTIONS } from '../export/options.js'
+import { FILE_TYPE_NAMES, type GgufFileType } from '../gguf/file-types.js'
 import { LOADER_LIST, LOADER_NAMES, type LoaderName } from '../loaders/loader-names.js'
 import type { Quantization } from '../nn/module.js'
 import { oneOf, text, textOf } from '../options/rules.js'
@@ -30,6 +31,8 @@ interface ExportFlags extends CompareFlags {
   readonly dtype?: FileDType
   readonly quantization?: Quantization
   readonly maxShardSize?: string
+  readonly type?: GgufFileType
+  readonly calibration?: string
 }
 
 /** What is exported, and how. */
@@ -93,6 +96,16 @@ export const command: Command<ExportFlags, ExportAsked> = {
       help: MAX_SHARD_SIZE.flag.help,
       flag: MAX_SHARD_SIZE.flag,
     },
+    type: {
+      ...EXPORT_OPTIONS.type,
+      flag: { name: '--type', argument: 'type', choices: FILE_TYPE_NAMES },
+    },
+    calibration: {
+      rule: text,
+      otherwise: EXPORT_OPTIONS.calibration.otherwise,
+      help: 'text file whose lines say which columns of a GGUF file in "K" matter (importance matrix)',
+      flag: { name: '--calibration', argument: 'file' },
+    },
     ...COMPARE_FLAGS,
   },
   instead: (flag) => (flag === 'model' ? 'the model as MODEL, without a flag' : undefined),
@@ -104,6 +117,10 @@ export const command: Command<ExportFlags, ExportAsked> = {
     {
       text: 'Say what vLLM and llama.cpp would refuse of an adapter',
       line: 'export --adapter out/mine/adapter --check vllm,llama.cpp',
+    },
+    {
+      text: 'Write the merged model for llama.cpp, in about 5 bits',
+      line: 'export --adapter out/mine/adapter --format gguf --type Q4_K_M --output gguf',
     },
     {
       text: 'Write an adapter for mlx-lm',

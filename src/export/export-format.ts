@@ -28,6 +28,8 @@ export interface ExportJob {
   /** All that was asked for; formats read those options here that only they have. */
   readonly options: ExportModelOptions
   readonly signal: AbortSignal | undefined
+  /** Takes what the program that opens the files does in another way, a sentence each. */
+  readonly warn: (warning: string) => void
   /** Is told how many tensors are written, of how many. */
   readonly onTensor: ((tensors: number, total: number) => void) | undefined
 }

@@ -30,7 +30,7 @@ export interface ExportReport extends ExportComparison {
   readonly passed: boolean
   /** What of the export was not compared, a sentence; null: it was opened as its users open it. */
   readonly notCompared: string | null
-  /** What loading said, a sentence each. */
+  /** What loading said, and what the program that opens the files does in another way, a sentence each. */
   readonly warnings: readonly string[]
 }
 
@@ -61,6 +61,7 @@ export async function exportModel(options: ExportModelOptions): Promise<ExportRe
       await format.write({
         ...{ model, adapter, directory, output, dtype, saved, tokenizer, options, signal },
         maxShardSize: resolved.maxShardSize,
+        warn: (warning) => warnings.push(warning),
         onTensor: (tensors, total) => onEvent?.({ type: 'write', tensors, total }),
       })
       signal?.throwIfAborted()
@@ -88,7 +89,7 @@ export async function exportModel(options: ExportModelOptions): Promise<ExportRe
 }
 
 /** Options that only some formats take. */
-const SPECIAL = ['dtype', 'maxShardSize', 'type'] as const
+const SPECIAL = ['dtype', 'maxShardSize', 'type', 'calibration'] as const
 
 /** @throws on options that the format does not take, and on a missing adapter */
 function expectTaken(format: ExportFormat, options: ExportModelOptions): void {

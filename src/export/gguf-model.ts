@@ -1,6 +1,7 @@
 /** @file writeGgufModel: a model, or a model with its adapter folded in, as a GGUF file that llama.cpp loads. */
 
 import { basename, join } from 'node:path'
+import type { LoraAdapter } from '../adapters/lora-adapter.js'
 import { type MergedModel, mergedTensors } from '../adapters/merge.js'
 import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
 import { expectPath } from '../errors.js'
@@ -12,7 +13,6 @@ import { ggufName, hasInterleavedRows } from '../gguf/names.js'
 import { isGgufPath, readGguf } from '../gguf/reader.js'
 import { type GgufTensor, string, type TypedKeys, uint32, writeGguf } from '../gguf/writer.js'
 import { LowrankError, ModelError, OptionError } from '../lowrank-error.js'
-import { readOptions } from '../options/table.js'
 import { readRegularFile } from '../regular-file.js'
 import { copiedTokenizerKeys, type TokenizerKeys, tokenizerKeys } from '../tokenizer/gguf-keys.js'
 import { parseJsonInSteps } from '../tokenizer/json-steps.js'
@@ -21,9 +21,35 @@ import { withChatTemplate } from '../tokenizer/with-template.js'
 import { transpose } from '../transpose.js'
 import { Turns } from '../turns.js'
 import type { TensorToWrite } from '../weights/safetensors.js'
+import { columnImportance } from './column-importance.js'
 import { interleave } from './gguf-layout.js'
 import { modelKeys, ROPE_TENSOR } from './gguf-model-keys.js'
-import { WRITE_GGUF_OPTIONS, type WriteGgufOptions } from './gguf-options.js'
+
+/** How `writeGgufModel` writes. */
+export interface WriteGgufOptions {
+  /**
+   * Format of the matrices.
+   * @default 'F16'
+   */
+  readonly type?: GgufFileType
+  /** An adapter that is active on the model, to be folded in; absent: the base model is written. */
+  readonly adapter?: LoraAdapter
+  /** Directory or GGUF file whose tokenizer is written; absent: that of the adapter, else of the model. */
+  readonly tokenizerFrom?: string
+  /** Jinja text, or name of a format, in place of the tokenizer's templates. */
+  readonly chatTemplate?: string
+  /** Name of the model in the file; absent: the last part of what it was loaded from. */
+  readonly name?: string
+  /**
+   * Sequences of token ids: what the columns are multiplied by there says how much an error in each counts (importance
+   * matrix). Only formats in "K" look at it.
+   */
+  readonly calibration?: readonly (readonly number[])[]
+  /** Stops before the next tensor; nothing is left at the path. */
+  readonly signal?: AbortSignal
+  /** Called after each tensor. */
+  readonly onProgress?: (tensors: number, total: number) => void
+}
 
 /** What `writeGgufModel` wrote. */
 export interface GgufReport {
@@ -46,8 +72,7 @@ export async function writeGgufModel(
   path: string,
   options: WriteGgufOptions = {},
 ): Promise<GgufReport> {
-  const resolved = readOptions('gguf', options, WRITE_GGUF_OPTIONS)
-  const { type, adapter, signal, onProgress } = resolved
+  const { type = 'F16', adapter, signal, onProgress } = options
   expectModel('gguf', model)
   model.expectLive('gguf')
   expectPath('gguf', 'path', path)
@@ -58,19 +83,20 @@ export async function writeGgufModel(
       '[gguf] expected an adapter of the model that is written, got one of another',
     )
   const described = modelKeys(model)
-  const tokenizer = await tokenizerOf(model, resolved)
+  const tokenizer = await tokenizerOf(model, options)
   const keys: TypedKeys = {
     'general.architecture': described.keys['general.architecture'] as TypedKeys[string],
     'general.type': string('model'),
-    'general.name': string(resolved.name ?? basename(model.nameOrPath).replace(/\.gguf$/i, '')),
+    'general.name': string(options.name ?? basename(model.nameOrPath).replace(/\.gguf$/i, '')),
     'general.file_type': uint32(FILE_TYPES[type].fileType),
     'general.quantization_version': uint32(2),
     ...described.keys,
     ...tokenizer.keys,
   }
+  const importance = options.calibration && (await columnImportance(model, options.calibration, { signal }))
   const merged = adapter ? await adapter.mergedTensors('float32') : await mergedTensors(model, 'float32')
   try {
-    const tensors = describeTensors(model, merged, described, type)
+    const tensors = describeTensors(model, merged, described, type, importance)
     const formats: Partial<Record<FormatName, number>> = {}
     for (const { format } of tensors) formats[format] = (formats[format] ?? 0) + 1
     let done = 0
@@ -96,13 +122,14 @@ function describeTensors(
   { tensors, untied }: MergedModel,
   { architecture, ropeFactors }: ReturnType<typeof modelKeys>,
   type: GgufFileType,
+  importance: ReadonlyMap<string, Float32Array> | undefined,
 ): GgufTensor[] {
   const { numHiddenLayers: layers, headDim, numAttentionHeads, numKeyValueHeads } = model.config
   const mix = {
     layers,
     isTied: !model.hasOwnHead && !untied,
     is70B: layers === 80 && numAttentionHeads !== numKeyValueHeads,
-    hasImportance: false,
+    hasImportance: importance !== undefined,
   }
   const written = tensors.map((tensor): GgufTensor => {
     const name = ggufName(tensor.name, architecture)
@@ -116,7 +143,8 @@ function describeTensors(
       name,
       format,
       shape,
-      bytes: async () => packRows(tensor.name, format, await valuesOf(tensor, isTurned, interleaved)),
+      bytes: async () =>
+        packRows(tensor.name, format, await valuesOf(tensor, isTurned, interleaved), importance?.get(tensor.name)),
     }
   })
   if (!ropeFactors) return written

@@ -30,19 +30,22 @@ export const gguf: ExportFormat = {
   summary: 'a model in one GGUF file, the adapter folded in, with tokenizer and chat template',
   opens: 'llama.cpp, node-llama-cpp, Ollama, LM Studio, lowrank',
   holds: 'model',
-  takes: ['type'],
+  takes: ['type', 'calibration'],
   dtypeOf: ({ type = DEFAULT_TYPE }) => dtypeOf(type),
   tolerance: (computed, written, { type = DEFAULT_TYPE }) => Math.max(roundingShare(computed, written), SHARES[type]),
-  async write({ model, adapter, directory, saved, options, signal, onTensor }) {
+  async write({ model, adapter, directory, saved, tokenizer, options, signal, onTensor, warn }) {
     const { type = DEFAULT_TYPE } = options
-    await writeGgufModel(model, join(directory, FILE), {
+    const calibration = tokenizer && options.calibration?.map((text) => tokenizer.encode(text))
+    const { warnings } = await writeGgufModel(model, join(directory, FILE), {
       type,
       ...(adapter && { adapter }),
       ...(saved.tokenizerFrom !== undefined && { tokenizerFrom: saved.tokenizerFrom }),
       ...(saved.chatTemplate !== undefined && { chatTemplate: saved.chatTemplate }),
+      ...(calibration && { calibration }),
       ...(signal && { signal }),
       ...(onTensor && { onProgress: onTensor }),
     })
+    warnings.forEach(warn)
   },
   async reopen({ output, source }) {
     const path = join(output, FILE)

@@ -50,6 +50,12 @@ export interface ExportModelOptions {
    */
   type?: GgufFileType
   /**
+   * Texts for an importance matrix of a GGUF file: what the columns of each matrix are multiplied by there says how
+   * much an error in each counts. For the types in "K".
+   * @default none: all columns count alike
+   */
+  calibration?: readonly string[]
+  /**
    * 'nf4': the model's weights are rounded to 4 bits first, as QLoRA trained on them, and then decoded.
    * @default what the checkpoint has
    */
@@ -142,6 +148,11 @@ export const EXPORT_OPTIONS = {
   },
   maxShardSize: MAX_SHARD_SIZE,
   type: { rule: oneOf(FILE_TYPE_NAMES), otherwise: 'F16', help: 'how a GGUF file holds the matrices' },
+  calibration: {
+    rule: listOf(text, 'texts that are not empty', { minItems: 1 }),
+    otherwise: 'none, all columns count alike',
+    help: 'texts for an importance matrix of a GGUF file',
+  },
   quantization: {
     ...MODEL_OPTIONS.quantization,
     help: "nf4: the model's weights are rounded to 4 bits first, as QLoRA trained on them, and then decoded",

@@ -36,6 +36,8 @@ export class Linear implements Projection {
   /** The same, and where an adapter trains biases. */
   bias: Parameter | undefined
   pairs: LoraPair[] = []
+  /** Set while inputs are measured. */
+  observe: ((x: Tensor) => void) | undefined
 
   constructor(path: string, kind: LinearKind, weight: Parameter, bias?: Parameter, isQuantized = false) {
     this.path = path

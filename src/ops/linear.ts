@@ -49,6 +49,8 @@ export interface Projection {
   /** [O]. */
   readonly bias?: Parameter | undefined
   readonly pairs: readonly LoraPair[]
+  /** Is shown every input, [N, K], before it is used. */
+  readonly observe?: ((x: Tensor) => void) | undefined
 }
 
 export interface LinearOptions {
@@ -92,6 +94,7 @@ export function linear(
     expectShape('linear', 'x', x, [undefined, part.weight.shape[part.inOut ? 0 : 1]], 'N, K')
     expectDType('linear', 'x', x, part.weight.dtype)
   }
+  for (const module of modules) module.observe?.(x)
   const total = parts.reduce((sum, part) => sum + outFeatures(part), 0)
   const y = Tensor.activation(device, [x.rows, total], outputDType)
   const make = (): Tensor[] => {
