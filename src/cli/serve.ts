@@ -93,11 +93,11 @@ export const command: Command<ServeFlags, Serve> = {
     { text: 'Serve a model of the Hub', line: 'serve Qwen/Qwen3-0.6B' },
     {
       text: 'Serve two adapters beside their base model',
-      line: 'serve model --adapter law=out/law/adapter --adapter code=out/code/adapter',
+      line: 'serve model --adapter law=out/law --adapter code=out/code',
     },
     {
       text: 'Serve on a network, with a key',
-      line: 'serve model.gguf --host 0.0.0.0 --api-key-file keys.txt --log requests.jsonl',
+      line: 'serve model.gguf --host 0.0.0.0 --api-key-file keys.txt',
     },
   ],
   async check({ flags, words: [model] }) {

@@ -8,6 +8,7 @@ import type { FinishReason, InferenceAnswer, InferenceToken } from '../inference
 import type { SamplingParameters } from '../ops/sample.js'
 import { keepingMarkers } from '../tool-calls/tool-syntax.js'
 import type { AnswerFormat } from './answer-format.js'
+import { refusedByEngine } from './api-error.js'
 import { type CallPiece, CallPieces } from './call-pieces.js'
 import type { NamedModel, ServedModel } from './served-model.js'
 
@@ -76,7 +77,7 @@ export class Answers {
         for (let n = 0; n < asked.n; n++) submitted.push(this.#submit(promptIds, submitted.length, signal))
     } catch (error) {
       for (const answer of submitted) answer.stop()
-      throw error
+      throw refusedByEngine(error)
     }
     this.#answers = submitted
   }

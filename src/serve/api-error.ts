@@ -59,6 +59,13 @@ export function isEnding(): ApiError {
   return new ApiError(503, 'server_error', 'The server is shutting down.', { code: 'server_shutting_down', headers })
 }
 
+/** What an engine throws at a request that it is given: what is wrong with it is the request's. */
+export function refusedByEngine(thrown: unknown): ApiError {
+  if (thrown instanceof LowrankError && thrown.code === 'INVALID_OPTION')
+    return new ApiError(400, 'invalid_request_error', thrown.message, { cause: thrown })
+  return toApiError(thrown)
+}
+
 /** What was thrown while a request was read or answered, as the answer to it. */
 export function toApiError(thrown: unknown): ApiError {
   if (thrown instanceof ApiError) return thrown
@@ -66,9 +73,6 @@ export function toApiError(thrown: unknown): ApiError {
   if (thrown instanceof LowrankError) {
     const { code, message } = thrown
     if (code === 'BUSY') return tooManyRequests(message)
-    // The engine and the tokenizer say what is wrong with a prompt or an option of a request.
-    if (code === 'INVALID_OPTION' || code === 'INVALID_CALL' || code === 'INVALID_DATA')
-      return new ApiError(400, 'invalid_request_error', message, { cause })
     if (code === 'OUT_OF_MEMORY') {
       const headers = { 'retry-after': RETRY_SECONDS }
       const says = 'The server has no memory for this request at present; ask again later, or ask for less.'
