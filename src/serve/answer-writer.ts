@@ -12,7 +12,7 @@ export interface WholeAnswer extends AnswerEnd {
 }
 
 /** A call of a tool. */
-export interface WholeCall {
+interface WholeCall {
   readonly id: string
   readonly name: string
   readonly arguments: string

@@ -35,7 +35,7 @@ export interface AnswerPiece {
 }
 
 /** Why an answer ended, as OpenAI says it. */
-export type EndReason = FinishReason | 'tool_calls'
+type EndReason = FinishReason | 'tool_calls'
 
 /** The end of an answer. */
 export interface AnswerEnd {

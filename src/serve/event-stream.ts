@@ -25,7 +25,7 @@ function bytesOf({ event, data }: ServerEvent): Uint8Array {
   return encoder.encode(`${name}data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`)
 }
 
-export interface EventStreamOptions {
+interface EventStreamOptions {
   /** Seconds that a reader may take for one piece. */
   readonly stallTimeout: number
   /** Is called once: when the reader is gone or too slow, or when all is read. */

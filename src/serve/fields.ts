@@ -64,7 +64,7 @@ export function readFields(where: string, body: unknown, table: FieldTable): Rec
 }
 
 /** @throws ApiError where a value is not what its rule accepts. */
-export function expectField(where: string, name: string, value: unknown, rule: Rule): void {
+function expectField(where: string, name: string, value: unknown, rule: Rule): void {
   if (rule.accepts(value)) return
   const code = rule.accepts(Number(value)) && typeof value === 'string' ? 'invalid_type' : 'invalid_value'
   throw badRequest(`${mismatch(where, name, value, rule)}${rule.hint?.(value) ?? ''}`, name, code)

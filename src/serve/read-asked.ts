@@ -23,7 +23,7 @@ export interface AskedRequest {
 const TEXT_FORMAT: AnswerFormat = { grammar: undefined, calls: undefined }
 
 /** What the routes call differently. */
-export interface AskedLimits {
+interface AskedLimits {
   /** The most new tokens that the request names. */
   readonly maxTokens: unknown
   readonly maxTokensField: string

@@ -5,7 +5,7 @@ import { ApiError, badRequest } from './api-error.js'
 /** Deeper JSON is no request: what walks through it calls itself at every level. */
 const DEEPEST = 64
 
-export interface BodyLimits {
+interface BodyLimits {
   /** Bytes of the largest body. */
   readonly maxBodyBytes: number
   /** Seconds in which a body must be there. */

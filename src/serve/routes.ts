@@ -17,7 +17,7 @@ export const ROUTES = [
   { method: 'POST', path: '/v1/unload_lora_adapter' },
 ] as const satisfies readonly { method: 'GET' | 'POST'; path: string; isOpen?: true }[]
 
-export type RoutePath = (typeof ROUTES)[number]['path']
+type RoutePath = (typeof ROUTES)[number]['path']
 
 export interface FoundRoute {
   readonly path: RoutePath

@@ -4,7 +4,7 @@ import type { InferenceToken, TokenLogprob } from '../inference/inference-reques
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 
 /** A token with its log probability, as chat completions and responses have it. */
-export interface TokenEntry {
+interface TokenEntry {
   readonly token: string
   readonly logprob: number
   /** UTF-8; null where the text is a part of a character. */
@@ -19,7 +19,7 @@ export function tokenText(tokenizer: Tokenizer, id: number): string {
   return tokenizer.decode([id], { skipSpecialTokens: false })
 }
 
-export function tokenEntry(tokenizer: Tokenizer, { id, logprob }: TokenLogprob): TokenEntry {
+function tokenEntry(tokenizer: Tokenizer, { id, logprob }: TokenLogprob): TokenEntry {
   const token = tokenText(tokenizer, id)
   const bytes = token.includes('\ufffd') ? null : [...new TextEncoder().encode(token)]
   return { token, logprob: Math.max(LOWEST, logprob), bytes }

@@ -7,7 +7,7 @@ import { type ApiError, badRequest } from './api-error.js'
 import { unknownField } from './fields.js'
 
 /** A function that the model may call. */
-export interface ServedTool {
+interface ServedTool {
   readonly name: string
   readonly description: string | undefined
   /** JSON schema of its arguments. */
@@ -16,7 +16,7 @@ export interface ServedTool {
 }
 
 /** Which tools are to be called: a name means that one. */
-export type ToolChoice = 'none' | 'auto' | 'required' | { readonly name: string }
+type ToolChoice = 'none' | 'auto' | 'required' | { readonly name: string }
 
 export interface AskedTools {
   readonly tools: readonly ServedTool[]
@@ -28,7 +28,7 @@ const MOST_TOOLS = 128
 const FIELDS = ['name', 'description', 'parameters', 'strict']
 
 /** How the two routes write a tool and a choice. */
-export type ToolForm = 'nested' | 'flat'
+type ToolForm = 'nested' | 'flat'
 
 /** JSON Schema of a tool, for the published description. */
 export function toolSchema(form: ToolForm): JsonSchema {

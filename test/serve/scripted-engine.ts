@@ -1,9 +1,5 @@
-/**
- * @file An engine that answers what a test says, token by token when the test says so; and one that asks a model, one
- * request after another.
- */
+/** @file An engine that answers what a test says, token by token when the test says so. */
 
-import type { CausalLM } from '../../src/causal-lm/causal-lm.js'
 import type {
   FinishReason,
   InferenceAnswer,
@@ -132,55 +128,4 @@ async function unlessAborted(work: Promise<void> | void, signal: AbortSignal | u
 
 function topOf(id: number, count: number): { id: number; logprob: number }[] {
   return Array.from({ length: count }, (_, i) => ({ id: id + i, logprob: -0.5 - i }))
-}
-
-/** A real model, one request at a time; greedy unless a temperature is given. */
-export function sequentialEngine(model: CausalLM): InferenceEngine {
-  let turn = Promise.resolve()
-  const scripted = scriptedEngine({ answer: () => [] })
-  return {
-    ...scripted,
-    submit({ promptIds, maxNewTokens, eosTokenIds, sampling }, signal) {
-      const before = turn
-      let release: () => void = () => undefined
-      turn = new Promise((resolve) => {
-        release = resolve
-      })
-      let finishReason: FinishReason | undefined
-      let isStopped = false
-      async function* tokens(): AsyncGenerator<InferenceToken> {
-        try {
-          await before
-          const { temperature = 0, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1, seed = 0 } = sampling ?? {}
-          const drawing = temperature > 0 ? { temperature, topK, topP, minP } : {}
-          const options = {
-            maxNewTokens,
-            eosTokenId: [...eosTokenIds],
-            repetitionPenalty,
-            seed,
-            ...drawing,
-            ...(signal && { signal }),
-          }
-          for await (const id of model.stream([...promptIds], options)) {
-            yield { id }
-            if (isStopped) return
-            if (eosTokenIds.has(id)) finishReason = 'stop'
-          }
-          finishReason ??= 'length'
-        } finally {
-          release()
-        }
-      }
-      return {
-        cachedTokens: 0,
-        get finishReason() {
-          return finishReason
-        },
-        stop() {
-          isStopped = true
-        },
-        [Symbol.asyncIterator]: () => tokens(),
-      }
-    },
-  }
 }
