@@ -5,7 +5,7 @@ import { Tensor } from '../tensor/tensor.js'
 import { expectDType, expectSameDevice, expectShape } from './check.js'
 
 /** The most ids that topLogProbs tells. */
-export const MOST_LOG_PROBS = 20
+const MOST_LOG_PROBS = 20
 
 /**
  * For each row of logits the log-softmax of the chosen id and of the `count` likeliest, from the likeliest down; the
