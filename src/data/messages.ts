@@ -7,6 +7,7 @@ import { describeValue } from '../errors.js'
 import { losslessJsonSteps } from '../lossless-json.js'
 import type { ChatMessage } from '../tokenizer/chat-template.js'
 import type { Steps } from '../turns.js'
+import { fromAiSdk } from './ai-sdk-messages.js'
 import { isWeightKey, type WeightedPart, weightedParts, weightOf } from './message-weights.js'
 import { describeOrigin, type RowOrigin, rowError } from './row-origin.js'
 import { isPresent, wrongType } from './row-values.js'
@@ -67,10 +68,13 @@ export function* messagesOf(list: unknown, name: string, origin: RowOrigin): Ste
   const nulls = { count: 0 }
   for (const [index, entry] of list.entries()) {
     yield
-    const read = yield* messageOf(entry, `${name}[${index}]`, origin, nulls)
-    messages.push(read.message)
-    weights.push(read.weight)
-    parts.push(read.parts)
+    const where = `${name}[${index}]`
+    for (const plain of fromAiSdk(entry, where, origin)) {
+      const read = yield* messageOf(plain, where, origin, nulls)
+      messages.push(read.message)
+      weights.push(read.weight)
+      parts.push(read.parts)
+    }
   }
   return {
     messages,
