@@ -157,7 +157,8 @@ class Bytes {
   #length = 0
 
   raw(bytes: Uint8Array): void {
-    this.#buffer.set(bytes, this.#take(bytes.length))
+    const at = this.#take(bytes.length)
+    this.#buffer.set(bytes, at)
   }
 
   value(typed: TypedValue, what: string): void {
@@ -185,8 +186,9 @@ class Bytes {
           typeof value === 'number' &&
           (type === 'float64' || Number.isFinite(Math.fround(value)) || !Number.isFinite(value))
         if (!fits) throw unfit(type, value, what)
-        if (type === 'float32') this.#buffer.writeFloatLE(value, this.#take(4))
-        else this.#buffer.writeDoubleLE(value, this.#take(8))
+        const at = this.#take(type === 'float32' ? 4 : 8)
+        if (type === 'float32') this.#buffer.writeFloatLE(value, at)
+        else this.#buffer.writeDoubleLE(value, at)
         return
       }
       default:
@@ -223,7 +225,7 @@ class Bytes {
     }
   }
 
-  /** Makes room. @returns where it begins */
+  /** Makes room, perhaps in another buffer. @returns where it begins */
   #take(count: number): number {
     const at = this.#length
     this.#length += count

@@ -63,6 +63,32 @@ test('writes values of every type so that they are read again', async () => {
   expect([...metadata.keys()]).toEqual(Object.keys(KEYS))
 })
 
+test('writes vocabularies of any length', async () => {
+  const count = 70_001
+  const texts = Array.from({ length: count }, (_, i) => `token ${i} ü`)
+  const numbers = Array.from({ length: count }, (_, i) => i / 8)
+  await writeGguf(
+    path,
+    {
+      texts: arrayOf('string', texts),
+      floats: arrayOf('float32', numbers),
+      doubles: arrayOf('float64', numbers),
+      integers: arrayOf(
+        'int32',
+        texts.map((__, i) => i - 9),
+      ),
+      long: string('x'.repeat(300_000)),
+    },
+    [],
+  )
+  const { metadata } = readGguf(path)
+  expect(metadata.texts('texts')).toEqual(texts)
+  expect(metadata.numbers('floats')).toEqual(numbers)
+  expect(metadata.numbers('doubles')).toEqual(numbers)
+  expect(metadata.numbers('integers')).toEqual(texts.map((_, i) => i - 9))
+  expect(metadata.text('long')).toHaveLength(300_000)
+})
+
 test.each([undefined, 1, 8, 256])('begins every tensor at a multiple of the alignment %s', async (alignment) => {
   const keys: TypedKeys = alignment === undefined ? {} : { 'general.alignment': uint32(alignment) }
   const tensors = [tensor('a.weight', [3, 5], 1), tensor('b.weight', [7], 2), tensor('c.weight', [2, 3, 32], 3, 'Q8_0')]
