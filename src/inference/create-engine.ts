@@ -41,7 +41,8 @@ export async function createInferenceEngine(model: CausalLM, options: InferenceO
     const bytes = pageBytes(config, dtype, pageSize)
     const most = maxSequences * Math.ceil(Math.min(maxModelLen, USUAL_TOKENS) / pageSize)
     const ofSteps = await stepMemory(model, { ...settings, maxModelLen })
-    const free = remainingBudget(device) - device.memory().live - ofSteps
+    const freeBytes = (): number => remainingBudget(device) - device.memory().live - ofSteps
+    const free = freeBytes()
     const pages =
       kvCacheMemory === undefined
         ? Math.min(most, Math.floor((SHARE_OF_FREE * free) / bytes))
@@ -68,7 +69,13 @@ export async function createInferenceEngine(model: CausalLM, options: InferenceO
       vocabSize,
       pool,
       prefixCaching: settings.prefixCaching && !hasDynamicRope(model),
-      adapters: new LoadedAdapters(model, pool, { maxLoras, maxLoraRank, onGone: (parts) => executor.forget(parts) }),
+      adapters: new LoadedAdapters(model, pool, {
+        maxLoras,
+        maxLoraRank,
+        freeBytes,
+        isFinite: (parts) => executor.isFinite(parts),
+        onGone: (parts) => executor.forget(parts),
+      }),
       executor,
       onClose: end,
     })

@@ -1,11 +1,14 @@
 /** @file The adapters of an engine by name, and how many answers use each. */
 
+import { readAdapterHeader } from '../adapters/adapter-file.js'
 import { AdapterSet, type AdapterTensors } from '../adapters/adapter-set.js'
 import { LoraAdapter } from '../adapters/lora-adapter.js'
+import { resolveAdapter } from '../adapters/resolve-adapter.js'
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { describeValue, listNames } from '../errors.js'
-import { LowrankError, ModelError, OptionError } from '../lowrank-error.js'
+import { LowrankError, ModelError, OptionError, OutOfMemoryError } from '../lowrank-error.js'
 import { check, text } from '../options/rules.js'
+import { dtypeBytes } from '../tensor/dtype.js'
 import type { PagePool } from './page-pool.js'
 
 /** An adapter that answers may be made with. */
@@ -26,6 +29,10 @@ interface Entry extends LoadedAdapter {
 interface AdapterLimits {
   readonly maxLoras: number
   readonly maxLoraRank: number
+  /** Bytes that are free for adapters. */
+  freeBytes(): number
+  /** Whether an adapter gives finite logits. */
+  isFinite(parts: AdapterTensors): Promise<boolean>
   /** Called when an adapter goes: no answer uses it any more. */
   onGone(parts: AdapterTensors): void
 }
@@ -91,9 +98,16 @@ export class LoadedAdapters {
       throw new OptionError(
         `[inference] expected at most ${maxLoras} adapters (maxLoras), got ${describeValue(name)} as one more; remove one of ${listNames(this.names)}`,
       )
+    const path = await resolveAdapter(directory)
+    const [needed, free] = [await adapterBytes(path, this.#model), this.#limits.freeBytes()]
+    if (needed > free)
+      throw new OutOfMemoryError(
+        `[inference] expected an adapter of at most ${Math.max(0, free)} bytes, which are free beside pages and steps, ` +
+          `got ${needed} in ${directory}; lower kvCacheMemory, or remove an adapter`,
+      )
     // Answers may still use the one of this name.
     const adapterName = `${name} (inference ${++this.#count})`
-    const adapter = await LoraAdapter.load(this.#model, directory, { adapterName, active: false })
+    const adapter = await LoraAdapter.load(this.#model, path, { adapterName, active: false })
     const parts = AdapterSet.of(this.#model).get(adapterName)
     const rank = Math.max(0, ...parts.pairs.map(({ pair }) => pair.a.shape[0] as number))
     try {
@@ -101,7 +115,12 @@ export class LoadedAdapters {
         throw new OptionError(
           `[inference] expected an adapter of rank ${maxLoraRank} at most (maxLoraRank), got rank ${rank} in ${directory}; raise maxLoraRank`,
         )
-      await expectFinite(adapter, directory)
+      // Answers of other adapters are computed in the same products: what is no number would reach them.
+      if (!(await this.#limits.isFinite(parts)))
+        throw new ModelError(
+          `[inference] expected an adapter that gives finite logits, got NaN or infinity with ${directory}; ` +
+            'its training diverged, or its file is damaged',
+        )
     } catch (error) {
       adapter.dispose()
       throw error
@@ -146,13 +165,10 @@ export class LoadedAdapters {
   }
 }
 
-/** Answers of other adapters are computed with the same products: what is no number would reach them. */
-async function expectFinite(adapter: LoraAdapter, directory: string): Promise<void> {
-  for (const [name, parameter] of adapter.parameters()) {
-    const values = await parameter.read()
-    if (values.every((value) => Number.isFinite(value))) continue
-    throw new ModelError(
-      `[inference] expected finite numbers in ${name} of ${directory}, got NaN or infinity; its training diverged, or the file is damaged`,
-    )
-  }
+/** Bytes of an adapter's parameters: float32, and a copy in the model's type. */
+async function adapterBytes(directory: string, { dtype }: CausalLM): Promise<number> {
+  const { tensors } = await readAdapterHeader(directory)
+  let elements = 0
+  for (const { shape } of tensors.values()) elements += shape.reduce((product, size) => product * size, 1)
+  return elements * (dtypeBytes('float32') + (dtype === 'float32' ? 0 : dtypeBytes(dtype)))
 }

@@ -25,6 +25,9 @@ interface QueuedLogits {
   readonly rows: readonly DrawnRow[]
 }
 
+/** Tokens that show whether an adapter gives numbers; models have more positions than these. */
+const PROBED_TOKENS = 8
+
 export interface ExecutorLimits {
   readonly pages: number
   readonly pageSize: number
@@ -79,6 +82,28 @@ export class ModelExecutor implements BatchExecutor {
 
   forget(adapter: AdapterTensors): void {
     this.#state.recorded.forget(adapter)
+  }
+
+  /** Whether the logits of some tokens are numbers with an adapter. */
+  async isFinite(adapter: AdapterTensors): Promise<boolean> {
+    const { device } = this.#model
+    const tokens = Int32Array.from({ length: PROBED_TOKENS }, (_, i) => i % this.#model.config.vocabSize)
+    const integers = (values: Int32Array): Tensor => Tensor.from(device, values, [values.length])
+    const probe = noGrad(() =>
+      scope(() => {
+        const bounds = integers(Int32Array.of(0, PROBED_TOKENS))
+        const input = {
+          ...{ inputIds: integers(tokens), positions: integers(tokens.map((_, i) => i)) },
+          ...{ positionCount: PROBED_TOKENS, sequenceLength: PROBED_TOKENS, cuSeqlensQ: bounds, cuSeqlensK: bounds },
+        }
+        const context = { gradientCheckpointing: false, trainable: false } as const
+        const logits = AdapterSet.showing(this.#model, [{ parts: adapter }], () =>
+          this.#headLogits(this.#decoder.forward(input, context)),
+        )
+        return { values: logits.read() }
+      }),
+    )
+    return (await probe.values).every((value) => Number.isFinite(value))
   }
 
   async recover(): Promise<void> {

@@ -13,6 +13,8 @@ import type {
   InferenceToken,
 } from '../../src/inference/inference-request.js'
 import type { SamplingParameters } from '../../src/ops/sample.js'
+import type { Device } from '../../src/tensor/device.js'
+import { testDevices } from '../support/devices.js'
 import {
   rejection,
   TINY_CONFIG,
@@ -244,6 +246,21 @@ describe('an engine', () => {
     })
   })
 
+  test('refuses an adapter that has no room beside pages and steps, and goes on', async () => {
+    const device = testDevices({ everyLevel: false })[0]?.open({ memoryBudget: 16 * 2 ** 20 }) as Device
+    const small = await tinyModel({ device })
+    const text = await rejection(createInferenceEngine(small, { kvCacheMemory: 2 ** 30, maxSequences: 2 }))
+    const [, ofSteps = 0, free = 0] = (text.match(/\d+/g) ?? []).map(Number)
+    // Less than a page is left, and the adapter takes more.
+    await withEngine(small, { kvCacheMemory: free - ofSteps, maxSequences: 2 }, async (engine) => {
+      expect(await rejection(engine.loadAdapter('it', `${directory}/1`))).toMatch(
+        /^\[inference\] expected an adapter of at most \d+ bytes, which are free beside pages and steps, got \d+ in /,
+      )
+      expect(await idsOf(engine.submit(request(Int32Array.of(1, 2))))).toHaveLength(9)
+    })
+    device.close()
+  })
+
   test('leaves the active adapters of the model to the model', async () => {
     const adapter = tinyAdapter(model, { r: 4 })
     const ids = [...(PROMPTS[3] as Int32Array)]
@@ -456,8 +473,8 @@ describe('an engine', () => {
     const prompt = PROMPTS[5] as Int32Array
     await withEngine(model, {}, async (engine) => {
       expect(await rejection(engine.loadAdapter('it', `${directory}/broken`))).toBe(
-        '[inference] expected finite numbers in base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight of ' +
-          `${directory}/broken, got NaN or infinity; its training diverged, or the file is damaged`,
+        `[inference] expected an adapter that gives finite logits, got NaN or infinity with ${directory}/broken; ` +
+          'its training diverged, or its file is damaged',
       )
       const expected = await idsOf(engine.submit(request(prompt)))
       expect(await rejection(idsOf(engine.submit(request(prompt, { adapter: broken.name }))))).toContain(
