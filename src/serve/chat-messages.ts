@@ -26,34 +26,42 @@ const TEXT_PART = {
   required: ['type', 'text'],
 }
 
-/** JSON Schema of a message, for the published description. */
-export const MESSAGE_SCHEMA = {
-  type: 'object',
-  properties: {
-    role: { enum: ROLES },
-    content: { anyOf: [{ type: 'string' }, { type: 'array', items: TEXT_PART, minItems: 1 }, { type: 'null' }] },
-    name: { type: 'string' },
-    tool_call_id: { type: 'string' },
-    reasoning_content: { type: 'string' },
-    tool_calls: {
-      type: 'array',
-      items: {
+const CONTENT = { anyOf: [{ type: 'string' }, { type: 'array', items: TEXT_PART, minItems: 1 }] }
+
+const CALLS = {
+  type: 'array',
+  minItems: 1,
+  items: {
+    type: 'object',
+    properties: {
+      id: { type: 'string' },
+      type: { const: 'function' },
+      function: {
         type: 'object',
-        properties: {
-          id: { type: 'string' },
-          type: { const: 'function' },
-          function: {
-            type: 'object',
-            properties: { name: { type: 'string' }, arguments: { type: 'string' } },
-            required: ['name', 'arguments'],
-          },
-        },
-        required: ['id', 'type', 'function'],
+        properties: { name: { type: 'string' }, arguments: { type: 'string', description: 'a JSON object' } },
+        required: ['name', 'arguments'],
       },
     },
+    required: ['id', 'type', 'function'],
   },
-  required: ['role'],
-} as const
+}
+
+function messageSchema(roles: readonly string[], properties: object, required: readonly string[]): object {
+  const all = { role: { enum: roles }, name: { type: 'string' }, ...properties }
+  return { type: 'object', properties: all, required: ['role', ...required], additionalProperties: false }
+}
+
+/** JSON Schema of a message, for the published description. */
+export const MESSAGE_SCHEMA = {
+  anyOf: [
+    messageSchema(['system', 'developer', 'user'], { content: CONTENT }, ['content']),
+    messageSchema(['assistant'], { content: CONTENT, reasoning_content: { type: 'string' } }, ['content']),
+    messageSchema(['assistant'], { content: { anyOf: [CONTENT, { type: 'null' }] }, tool_calls: CALLS }, [
+      'tool_calls',
+    ]),
+    messageSchema(['tool'], { content: CONTENT, tool_call_id: { type: 'string' } }, ['content', 'tool_call_id']),
+  ],
+}
 
 /** @throws ApiError that names the message and its field */
 export function readMessages(where: string, messages: readonly unknown[]): ChatMessage[] {

@@ -114,8 +114,19 @@ function get(id: string, summary: string, content: object, more: object = {}): o
   return { get: { operationId: id, summary, responses: responses('done', content), ...more } }
 }
 
-/** OpenAPI 3.1. @param admin whether adapters can be loaded */
-export function openApi({ admin, hasKeys, page }: { admin: boolean; hasKeys: boolean; page: boolean }): object {
+/** What a server has. */
+interface Described {
+  /** Whether adapters can be loaded. */
+  readonly admin: boolean
+  readonly hasKeys: boolean
+  readonly page: boolean
+  /** Names of models, of which a request names one. */
+  readonly models: readonly string[]
+}
+
+/** OpenAPI 3.1. */
+export function openApi({ admin, hasKeys, page, models }: Described): object {
+  const model = { ...CHAT_FIELDS.model, rule: { ...CHAT_FIELDS.model.rule, schema: { enum: models } } }
   const open = { security: [] }
   const text = (type: string): object => ({ [type]: { schema: { type: 'string' } } })
   const status: JsonSchema = { type: 'object', properties: { status: { type: 'string' } }, required: ['status'] }
@@ -142,21 +153,21 @@ export function openApi({ admin, hasKeys, page }: { admin: boolean; hasKeys: boo
       '/v1/chat/completions': post({
         id: 'createChatCompletion',
         summary: 'Answers the last message of a conversation',
-        table: CHAT_FIELDS,
+        table: { ...CHAT_FIELDS, model },
         answer: answerOf('chat.completion', 'choices'),
         streams: true,
       }),
       '/v1/completions': post({
         id: 'createCompletion',
         summary: 'Continues a text',
-        table: COMPLETION_TABLE,
+        table: { ...COMPLETION_TABLE, model },
         answer: answerOf('text_completion', 'choices'),
         streams: true,
       }),
       '/v1/responses': post({
         id: 'createResponse',
         summary: 'Answers a text or a conversation',
-        table: RESPONSE_FIELDS,
+        table: { ...RESPONSE_FIELDS, model },
         answer: answerOf('response', 'output'),
         streams: true,
       }),

@@ -7,7 +7,7 @@ body { margin: 0; height: 100dvh; display: flex; flex-direction: column; max-wid
 header, form { display: flex; gap: .5rem; padding: .75rem 0; align-items: center; flex-wrap: wrap }
 h1 { font-size: 1rem; margin: 0; margin-right: auto }
 select, input, textarea, button { font: inherit; padding: .4rem .6rem; border: 1px solid var(--line); border-radius: .4rem; background: transparent; color: inherit }
-input { width: 9rem }
+input { width: 9rem; -webkit-text-security: disc }
 main { flex: 1; overflow-y: auto; border-block: 1px solid var(--line); padding: .75rem 0 }
 article { white-space: pre-wrap; overflow-wrap: anywhere; padding: .5rem .75rem; margin: .5rem 0; border-radius: .5rem }
 article.user { background: var(--mine); margin-left: 15% }
@@ -123,7 +123,7 @@ export const PAGE = `<!doctype html>
 <title>lowrank</title>
 <style>${STYLE}</style>
 <header><h1>lowrank</h1>
-<input id="key" type="password" placeholder="API key" aria-label="API key" autocomplete="off" hidden>
+<input id="key" placeholder="API key" aria-label="API key" autocomplete="off" hidden>
 <select id="model" aria-label="Model"></select>
 <button id="reset" type="button">New</button></header>
 <main id="log" aria-live="polite"></main>

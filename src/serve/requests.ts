@@ -121,7 +121,7 @@ export class ServeRequests {
         return new Response(PAGE, { headers: PAGE_HEADERS })
       case '/openapi.json': {
         const { admin, page, apiKeys = [] } = this.#settings
-        return Response.json(openApi({ admin, page, hasKeys: apiKeys.length > 0 }))
+        return Response.json(openApi({ admin, page, hasKeys: apiKeys.length > 0, models: served.names }))
       }
       case '/health':
         return Response.json({ status: 'ok' })

@@ -109,6 +109,12 @@ export class ServedModel {
     }
   }
 
+  /** Every name that a request may ask for. */
+  get names(): readonly string[] {
+    const { adapters } = this.engine
+    return [this.name, ...adapters, ...adapters.map((adapter) => `${this.name}:${adapter}`)]
+  }
+
   /** The base model and its adapters, each by its shortest name. */
   get entries(): readonly ModelEntry[] {
     const adapters = this.engine.adapters.map((adapter) => this.entryOf({ id: adapter, adapter }))
