@@ -62,6 +62,14 @@ export const SECTIONS = [
     type: 'ExportModelOptions',
   },
   {
+    title: 'convertAdapter(options)',
+    about:
+      'Turns an adapter of PEFT, mlx-lm or llama.cpp into one of another of these. Flags are those of `lowrank convert`.',
+    file: 'export/convert-adapter',
+    table: 'CONVERT_OPTIONS',
+    type: 'ConvertAdapterOptions',
+  },
+  {
     title: 'checkLoaders(options)',
     about:
       'Says what vLLM, llama.cpp, Ollama, mlx-lm, PEFT and transformers would refuse. The flag is `--check` of `lowrank export`.',

@@ -112,12 +112,14 @@ export type {
   SharedTaskDataOptions,
 } from './evaluate/task-options.js'
 export { type UpdateCardOptions, updateModelCard } from './evaluate/update-card.js'
+export type { AdapterKind } from './export/adapter-kinds.js'
 export { type CheckLoadersOptions, checkLoaders } from './export/check-loaders.js'
 export type { DifferentToken, ExportComparison } from './export/compare.js'
+export { type ConvertAdapterOptions, convertAdapter } from './export/convert-adapter.js'
 export type { ExportEvent } from './export/events.js'
 export { type ExportReport, exportModel } from './export/export-model.js'
 export type { ExportFormatName } from './export/format-names.js'
-export type { ExportModelOptions } from './export/options.js'
+export type { CompareOptions, ExportModelOptions } from './export/options.js'
 export { Conversation } from './generation/conversation.js'
 export {
   type GeneratedText,

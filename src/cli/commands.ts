@@ -17,6 +17,7 @@ export const COMMANDS: CommandList = new Map([
   ['runs', () => import('./runs.js')],
   ['merge', () => import('./merge.js')],
   ['export', () => import('./export.js')],
+  ['convert', () => import('./convert.js')],
   ['mlflow sync', () => import('./mlflow/sync.js')],
   ['data show', () => import('./data/show.js')],
   ['data check', () => import('./data/check.js')],

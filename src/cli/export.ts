@@ -120,7 +120,11 @@ export const command: Command<ExportFlags, ExportAsked> = {
     },
     {
       text: 'Write the merged model for llama.cpp, in about 5 bits',
-      line: 'export --adapter out/mine/adapter --format gguf --type Q4_K_M --output gguf',
+      line: 'export --adapter out/adapter --format gguf --type Q4_K_M --output x',
+    },
+    {
+      text: 'Write a folder for Ollama',
+      line: 'export --adapter out/adapter --format ollama --output mine',
     },
     {
       text: 'Write an adapter for mlx-lm',

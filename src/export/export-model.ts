@@ -50,9 +50,10 @@ export async function exportModel(options: ExportModelOptions): Promise<ExportRe
   const device = Device.open(resolved.device)
   try {
     signal?.throwIfAborted()
-    const { model, adapter } = await loadSource(resolved, device)
+    const written = format.holds === 'model' ? (format.dtypeOf?.(options) ?? resolved.dtype) : undefined
+    const { model, adapter } = await loadSource({ ...resolved, written }, device)
     const { saved, tokenizer } = await loadTokens(model, adapter)
-    const given = format.dtypeOf?.(options) ?? resolved.dtype ?? defaultDType(model)
+    const given = written ?? defaultDType(model)
     const dtype = format.holds === 'adapter' ? 'float32' : given
     const warnings = [...model.warnings, ...(adapter?.warnings ?? [])]
     const asked = encodeLines(model, tokenizer, resolved.lines ?? defaultLines(), resolved.compareTokens)

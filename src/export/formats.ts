@@ -7,9 +7,11 @@ import type { ExportFormat } from './export-format.js'
 import type { ExportFormatName } from './format-names.js'
 import { gguf } from './gguf.js'
 import { ggufAdapter } from './gguf-adapter.js'
+import { lmStudio } from './lm-studio.js'
 import { merged } from './merged.js'
 import { mlxAdapter } from './mlx-adapter.js'
 import { mlxModel } from './mlx-model.js'
+import { ollama } from './ollama.js'
 import { peft } from './peft.js'
 import { vllm } from './vllm.js'
 
@@ -21,4 +23,6 @@ export const FORMATS: Readonly<Record<ExportFormatName, ExportFormat>> = {
   'mlx-adapter': mlxAdapter,
   gguf,
   'gguf-adapter': ggufAdapter,
+  ollama,
+  'lm-studio': lmStudio,
 }

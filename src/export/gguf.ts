@@ -10,7 +10,7 @@ import { writeGgufModel } from './gguf-model.js'
 import { roundingShare } from './tolerances.js'
 
 const FILE = 'model.gguf'
-const DEFAULT_TYPE = 'F16'
+export const DEFAULT_TYPE = 'F16'
 
 /** Largest difference of a logit that packing explains, as a share of the largest logit. */
 const SHARES: Readonly<Record<GgufFileType, number>> = {

@@ -11,7 +11,7 @@ import type { ExportJob, Reopened, ReopenJob } from './export-format.js'
 import { hasTokenizer } from './tokenizer-place.js'
 
 /** How files differ from those of Hugging Face. */
-export interface MergedLayout {
+interface MergedLayout {
   /** The content of config.json, made from that of Hugging Face. */
   readonly config?: (config: RawConfig, model: CausalLM) => RawConfig
   /** The name of a tensor, from that of Hugging Face. */

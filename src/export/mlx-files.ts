@@ -11,12 +11,12 @@ import { ModelError } from '../lowrank-error.js'
 import { transpose } from '../transpose.js'
 import { readSafetensorsHeader, safetensorsContent, type TensorEntry } from '../weights/safetensors.js'
 import { isJsonObject, type JsonObject, readJsonObject } from '../weights/strict-json.js'
+import { MLX_WEIGHTS_FILE } from './adapter-kinds.js'
 import { readFloats } from './floats.js'
 import type { LoraUpdate, UniformUpdates } from './lora-updates.js'
 import { layerOf, mlxPath, pathOfMlx } from './mlx-names.js'
 import { bytesOf } from './peft-files.js'
 
-const WEIGHTS_FILE = 'adapters.safetensors'
 const CONFIG_FILE = 'adapter_config.json'
 
 /** Writes both files. @throws where mlx-lm has no such module */
@@ -38,7 +38,7 @@ export async function writeMlxFiles(
     ...placement(model, updates),
     lora_parameters: { rank: r, scale, dropout, keys: keysOf(model, updates) },
   }
-  const path = join(directory, WEIGHTS_FILE)
+  const path = join(directory, MLX_WEIGHTS_FILE)
   const tensors = updates.flatMap((update) => {
     const name = mlxPath(model, update.path)
     const { inFeatures, outFeatures } = update
@@ -94,7 +94,7 @@ function haveSame(names: ReadonlySet<string>, others: ReadonlySet<string>): bool
 }
 
 /** An MLX adapter as it was read. */
-export interface MlxAdapter {
+interface MlxAdapter {
   readonly updates: LoraUpdate[]
   readonly dropout: number
   /** What it names as its model. */
@@ -117,7 +117,7 @@ export async function readMlxFiles(directory: string, model: CausalLM): Promise<
       `[adapter ${configPath}] expected "lora" for fine_tune_type, got ${describeValue(type)}; only LoRA is supported`,
     )
   const { scale, dropout } = parametersOf(config, configPath)
-  const path = join(directory, WEIGHTS_FILE)
+  const path = join(directory, MLX_WEIGHTS_FILE)
   const { tensors } = await readSafetensorsHeader(path)
   const others = [...tensors.keys()].filter((name) => !/\.lora_[ab]$/.test(name))
   if (others.length > 0)

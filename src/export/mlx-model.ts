@@ -37,7 +37,7 @@ const ROPE_TYPES: readonly unknown[] = ['default', 'linear', 'llama3']
  * The config.json that mlx-lm reads: what has another default there, or another name, is written out.
  * @throws on what mlx-lm would ignore, naming it
  */
-export function mlxConfig(config: RawConfig, model: CausalLM): RawConfig {
+function mlxConfig(config: RawConfig, model: CausalLM): RawConfig {
   return config.model_type === 'gpt2' ? gpt2Config(config, model) : decoderConfig(config, model)
 }
 

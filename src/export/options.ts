@@ -5,7 +5,7 @@ import { MAX_SHARD_SIZE } from '../checkpoint/shard-size.js'
 import { FILE_TYPE_NAMES, type GgufFileType } from '../gguf/file-types.js'
 import { DTYPES, MODEL_OPTIONS } from '../nn/model-options.js'
 import type { Quantization } from '../nn/module.js'
-import { callback, integer, listOf, number, oneOf, path, text, textOf } from '../options/rules.js'
+import { callback, integer, listOf, number, oneOf, path, text } from '../options/rules.js'
 import { SIGNAL } from '../options/shared.js'
 import type { OptionTable } from '../options/table.js'
 import { DEVICE, type DeviceName } from '../tensor/device.js'
@@ -13,8 +13,47 @@ import type { ComputeDType } from '../tensor/dtype.js'
 import type { ExportEvent } from './events.js'
 import { type ExportFormatName, FORMAT_NAMES } from './format-names.js'
 
+/** Options of the comparison of an export with its source. */
+export interface CompareOptions {
+  /**
+   * Where logits are computed.
+   * @default 'cpu'
+   */
+  device?: DeviceName
+  /**
+   * What logits are computed in.
+   * @default one that holds every weight exactly: 'bfloat16' where all have it and with nf4, else 'float32'
+   */
+  computeDtype?: ComputeDType
+  /**
+   * Lines that source and export are compared on.
+   * @default 200 lines of several scripts, numbers and code, always the same
+   */
+  lines?: readonly string[]
+  /**
+   * Tokens of the lines whose logits are compared.
+   * @default 512
+   */
+  compareTokens?: number
+  /**
+   * Largest difference of a logit; above it `passed` of the report is false.
+   * @default a share of the largest logit that rounding to the dtype explains
+   */
+  maxLogitDifference?: number
+  /**
+   * Ends the work; nothing is left in `output`.
+   * @default none
+   */
+  signal?: AbortSignal
+  /**
+   * Is told how far it is.
+   * @default none
+   */
+  onEvent?: (event: ExportEvent) => void
+}
+
 /** Options of `exportModel`. */
-export interface ExportModelOptions {
+export interface ExportModelOptions extends CompareOptions {
   /**
    * Directory, GGUF file, Hub id or `uc://` address of the model.
    * @default the one that the adapter names
@@ -26,7 +65,7 @@ export interface ExportModelOptions {
    */
   revision?: string
   /**
-   * Directory of a LoRA adapter, or its `uc://` address.
+   * Directory of a LoRA adapter in PEFT's or mlx-lm's files, an adapter's GGUF file, or a `uc://` address.
    * @default none: the model alone is exported
    */
   adapter?: string
@@ -60,47 +99,16 @@ export interface ExportModelOptions {
    * @default what the checkpoint has
    */
   quantization?: Quantization
-  /**
-   * Where logits are computed.
-   * @default 'cpu'
-   */
-  device?: DeviceName
-  /**
-   * What logits are computed in.
-   * @default 'bfloat16' on a GPU, where the processor has bfloat16 products and with nf4, else 'float32'
-   */
-  computeDtype?: ComputeDType
-  /**
-   * Lines that source and export are compared on.
-   * @default 200 lines of several scripts, numbers and code, always the same
-   */
-  lines?: readonly string[]
-  /**
-   * Tokens of the lines whose logits are compared.
-   * @default 512
-   */
-  compareTokens?: number
-  /**
-   * Largest difference of a logit; above it `passed` of the report is false.
-   * @default a share of the largest logit that rounding to the dtype explains
-   */
-  maxLogitDifference?: number
-  /**
-   * Ends the work; nothing is left in `output`.
-   * @default none
-   */
-  signal?: AbortSignal
-  /**
-   * Is told how far it is.
-   * @default none
-   */
-  onEvent?: (event: ExportEvent) => void
 }
 
-/** Options of the comparison of an export with its source, which `convertAdapter` has too. */
+/** The options of the comparison, which `convertAdapter` has too. */
 export const COMPARE_OPTIONS = {
   device: { ...DEVICE, help: 'where logits are computed' },
-  computeDtype: { ...MODEL_OPTIONS.dtype, help: 'what logits are computed in: float32, bfloat16 or float16' },
+  computeDtype: {
+    ...MODEL_OPTIONS.dtype,
+    otherwise: 'one that holds every weight exactly: bfloat16 where all have it and with nf4, else float32',
+    help: 'what logits are computed in: float32, bfloat16 or float16',
+  },
   lines: {
     rule: listOf(text, 'lines that are not empty', { minItems: 1 }),
     otherwise: '200 lines of several scripts, numbers and code, always the same',
@@ -120,7 +128,7 @@ export const COMPARE_OPTIONS = {
   },
   signal: { ...SIGNAL, help: 'ends the work; nothing is left in output' },
   onEvent: { rule: callback, otherwise: 'none', help: 'is told how far it is' },
-} as const
+} as const satisfies OptionTable<CompareOptions>
 
 /** The options of `exportModel`. */
 export const EXPORT_OPTIONS = {
@@ -137,7 +145,7 @@ export const EXPORT_OPTIONS = {
   adapter: {
     rule: text,
     otherwise: 'none, the model alone is exported',
-    help: 'directory of a LoRA adapter, or its uc:// address',
+    help: "directory of a LoRA adapter in PEFT's or mlx-lm's files, an adapter's GGUF file, or its uc:// address",
   },
   format: { rule: oneOf(FORMAT_NAMES), isRequired: true, help: 'what is written' },
   output: { rule: path, isRequired: true, help: 'new or empty directory for the files' },
@@ -159,10 +167,3 @@ export const EXPORT_OPTIONS = {
   },
   ...COMPARE_OPTIONS,
 } as const satisfies OptionTable<ExportModelOptions>
-
-/** The formats that adapters are converted between. */
-export const ADAPTER_FORMATS = ['peft', 'gguf', 'mlx'] as const
-export type AdapterFormatName = (typeof ADAPTER_FORMATS)[number]
-
-/** What a message calls a directory or file of an adapter. */
-export const ADAPTER_PLACE = textOf('a directory or a .gguf file')

@@ -11,7 +11,7 @@ import type { ExportEvent } from './events.js'
 import type { Reopened, ReopenJob } from './export-format.js'
 
 /** What a comparison needs beside what it compares. */
-export interface Verification {
+interface Verification {
   readonly asked: ComparedLines
   readonly device: Device
   readonly computed: ComputeDType

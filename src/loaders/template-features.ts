@@ -3,7 +3,7 @@
 import type { Templates } from '../tokenizer/template-files.js'
 
 /** A template and its name; one alone is `default`. */
-export interface NamedTemplate {
+interface NamedTemplate {
   readonly name: string
   readonly source: string
 }

@@ -101,6 +101,20 @@ describe('exportModel', () => {
     expect(report.files).toContain('model.safetensors')
   })
 
+  it('writes float32 weights as they are, whatever this processor would compute in, and refuses to round them', async () => {
+    const output = join(folder, 'exact')
+    const { passed } = await exportModel({ model: base, format: 'merged', output, dtype: 'float32', compareTokens: 4 })
+    expect(passed).toBe(true)
+    const read = (directory: string) => readFile(join(directory, 'model.safetensors'))
+    expect((await read(output)).equals(await read(base))).toBe(true)
+    const rounded = exportModel({
+      ...{ model: base, format: 'merged', output: join(folder, 'no'), dtype: 'float32', computeDtype: 'bfloat16' },
+    })
+    expect(await rejection(rounded)).toBe(
+      `[export] expected 'float32' for computeDtype, to hold the weights of ${base} exactly, got 'bfloat16'; leave it out`,
+    )
+  })
+
   it.each(['peft', 'vllm', 'mlx-adapter', 'gguf-adapter'] as const)(
     'writes an adapter with ranks and scales of several kinds as %s, and reads the same back',
     async (format) => {

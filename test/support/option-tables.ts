@@ -46,6 +46,7 @@ import {
 } from '../../src/evaluate/task-options.js'
 import { UPDATE_CARD_OPTIONS } from '../../src/evaluate/update-card.js'
 import { CHECK_LOADERS_OPTIONS } from '../../src/export/check-loaders.js'
+import { CONVERT_OPTIONS } from '../../src/export/convert-adapter.js'
 import { EXPORT_OPTIONS } from '../../src/export/options.js'
 import { TEXT_GENERATION_OPTIONS } from '../../src/generation/generate-text.js'
 import { TEXTS_GENERATION_OPTIONS } from '../../src/generation/generate-texts.js'
@@ -141,6 +142,7 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   EVALUATE_OPTIONS,
   EVALUATE_MODELS_OPTIONS,
   CHECK_LOADERS_OPTIONS,
+  CONVERT_OPTIONS,
   EXPORT_OPTIONS,
   RUN_TASKS_OPTIONS,
   PERPLEXITY_TASK,
