@@ -29,7 +29,7 @@ export interface DrawnRow {
 }
 
 /** A drawn token, and its place in the step. */
-export interface DrawnToken {
+interface DrawnToken {
   readonly index: number
   readonly token: InferenceToken
 }

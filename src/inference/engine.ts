@@ -38,7 +38,7 @@ interface QueuedDraws {
 }
 
 /** What an engine is made of. */
-export interface EngineParts {
+interface EngineParts {
   readonly executor: BatchExecutor
   readonly pool: PagePool
   readonly adapters: Pick<LoadedAdapters, 'names' | 'use' | 'leave' | 'load' | 'remove' | 'settle' | 'dispose'>

@@ -28,7 +28,7 @@ interface QueuedLogits {
 /** Tokens that show whether an adapter gives numbers; models have more positions than these. */
 const PROBED_TOKENS = 8
 
-export interface ExecutorLimits {
+interface ExecutorLimits {
   readonly pages: number
   readonly pageSize: number
   readonly maxSequences: number

@@ -27,7 +27,7 @@ export interface Sequence extends BatchRow {
 }
 
 /** What bounds the steps. */
-export interface SchedulerLimits {
+interface SchedulerLimits {
   /** Sequences that run at a time. */
   readonly maxSequences: number
   /** Tokens of prompts in a step; PREFIX_MULTIPLE at least. */
@@ -35,7 +35,7 @@ export interface SchedulerLimits {
 }
 
 /** A step, and whose tokens it draws, in the order of the draws. */
-export interface PlannedStep<S> extends BatchStep {
+interface PlannedStep<S> extends BatchStep {
   readonly draws: readonly S[]
 }
 

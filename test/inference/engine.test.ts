@@ -487,6 +487,21 @@ describe('an engine', () => {
     broken.dispose()
   })
 
+  test('fails what runs and waits when the device is closed, and closes all the same', async () => {
+    const gone = await tinyModel({ device: testDevices({ everyLevel: false })[0]?.open() as Device })
+    const engine = await createInferenceEngine(gone, { maxSequences: 1 })
+    const answers = [1, 2].map(() => engine.submit(request(PROMPTS[3] as Int32Array, { maxNewTokens: 200 })))
+    const [first] = answers
+    for await (const _ of first as InferenceAnswer) {
+      gone.device.close()
+      break
+    }
+    expect(await rejection(read(answers[1] as InferenceAnswer))).toMatch(/closed/)
+    expect(await rejection(read(engine.submit(request(PROMPTS[3] as Int32Array))))).toMatch(/closed/)
+    expect(engine.figures()).toMatchObject({ running: 0, waiting: 0 })
+    await engine.close()
+  })
+
   test('closes when all have ended, at once by its signal, and takes nothing then', async () => {
     const engine = await createInferenceEngine(model, { maxSequences: 1 })
     expect(await rejection(model.changeWeights('merge', async () => undefined))).toContain('expected a model at rest')

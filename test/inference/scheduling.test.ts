@@ -53,8 +53,16 @@ class PretendedDevice implements BatchExecutor {
   /** Prompts in the order in which they began. */
   readonly begun = new Set<string>()
   steps = 0
+  /** Every so many steps one fails; 0: none. */
+  readonly faults: number
 
-  constructor(pool: PagePool, most: { sequences: number; prefillTokens: number }, adapters: readonly AdapterTensors[]) {
+  constructor(
+    pool: PagePool,
+    most: { sequences: number; prefillTokens: number },
+    adapters: readonly AdapterTensors[],
+    faults: number,
+  ) {
+    this.faults = faults
     this.keys = Array<number>(pool.total * pool.pageSize).fill(-1)
     this.pageSize = pool.pageSize
     this.most = most
@@ -84,6 +92,7 @@ class PretendedDevice implements BatchExecutor {
     return {
       draw: async (masks): Promise<InferenceToken[]> => {
         must(masks.length === drawn.length, 'a mask for each draw')
+        if (this.faults > 0 && this.steps % this.faults === 0) throw new Error('[test] a fault')
         const ids = drawn.map(({ key }) => key % VOCAB)
         for (const [i, { slot }] of drawn.entries()) this.newest.set(slot, ids[i] as number)
         // The device takes its time.
@@ -95,7 +104,10 @@ class PretendedDevice implements BatchExecutor {
 
   end(): void {}
   forget(): void {}
-  async recover(): Promise<void> {}
+  async recover(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve))
+    this.keys.fill(-2)
+  }
   dispose(): void {}
 
   #compute(row: BatchRow, position: number, id: number): number {
@@ -148,9 +160,10 @@ describe('scheduling', () => {
     const pageSize = below(3) === 0 ? 128 : 64
     const maxSequences = 1 + below(12)
     const prefillTokens = 64 + below(400)
+    const faults = series % 4 === 3 ? 97 : 0
     const pool = new PagePool(8 + below(30), pageSize)
     const adapters = fixedAdapters(pool, 3)
-    const device = new PretendedDevice(pool, { sequences: maxSequences, prefillTokens }, adapters.all)
+    const device = new PretendedDevice(pool, { sequences: maxSequences, prefillTokens }, adapters.all, faults)
     const engine = new ContinuousEngine({
       executor: device,
       pool,
@@ -166,7 +179,7 @@ describe('scheduling', () => {
     const beginnings = Array.from({ length: 4 }, () => Int32Array.from({ length: 40 + below(300) }, () => below(VOCAB)))
     const submitted: string[] = []
     const cancelled = new Set<string>()
-    const outcomes = { whole: 0, stopped: 0, aborted: 0, busy: 0, refused: 0 }
+    const outcomes = { whole: 0, stopped: 0, aborted: 0, failed: 0, busy: 0, refused: 0 }
     const reading: Promise<void>[] = []
     for (let n = 0; n < cases(400, 4000); n++) {
       const beginning = beginnings[below(4)] as Int32Array
@@ -197,6 +210,7 @@ describe('scheduling', () => {
               cancelled.add(text)
               const ids = await idsOf(answer).catch((error: Error) => error.message)
               if (ids === 'gone') outcomes.aborted++
+              else if (ids === '[test] a fault') outcomes.failed++
               else expect(ids).toEqual(expected)
             } else if (fate === 1) {
               const after = below(20)
@@ -209,7 +223,10 @@ describe('scheduling', () => {
               expect(answer.finishReason).toBe(expected.at(-1) === eos ? 'stop' : 'length')
               outcomes.whole++
             }
-          })(),
+          })().catch((error: Error) => {
+            if (error.message !== '[test] a fault') throw error
+            outcomes.failed++
+          }),
         )
       } catch (error) {
         const { code } = error as { code?: string }
@@ -227,6 +244,7 @@ describe('scheduling', () => {
     // Nothing is reserved, and every page is free or kept.
     expect(pool.available).toBe(pool.total)
     expect(outcomes.whole).toBeGreaterThan(0)
+    expect(outcomes.failed > 0).toBe(faults > 0)
     // In the order of their arrival, but for those that went before their turn came.
     const { begun } = device
     expect([...begun].join('|')).toBe(submitted.filter((text) => begun.has(text)).join('|'))
