@@ -226,6 +226,7 @@ describe('scheduling', () => {
           })().catch((error: Error) => {
             if (error.message !== '[test] a fault') throw error
             outcomes.failed++
+            cancelled.add(text)
           }),
         )
       } catch (error) {
