@@ -54,10 +54,12 @@ export default defineConfig({
           ...common,
           name: 'cpu',
           isolate: false,
-          include: ['test/**/*.test.ts'],
+          include: ['test/**/*.test.ts', 'packages/*/test/**/*.test.ts'],
           exclude: [...elsewhere, ...alone],
           env,
         },
+        // What packages/ know as an installed package.
+        resolve: { alias: { lowrank: fileURLToPath(new URL('src/index.ts', import.meta.url)) } },
       },
       { test: { ...common, name: 'alone', include: alone, exclude: elsewhere, env } },
       { test: { ...common, name: 'peers', include: ['test/peers/**/*.test.ts'], env } },

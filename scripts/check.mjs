@@ -20,6 +20,10 @@ async function check(name, command) {
 await check('Format and lint', tool('@biomejs/biome/bin/biome', 'check', '--error-on-warnings', '.'))
 await check('C++ format', [process.execPath, 'scripts/format-native.mjs', '--check'])
 await check('Types', tool('typescript/bin/tsc', '--noEmit'))
+await check(
+  'Types of packages/ai-sdk-provider',
+  tool('typescript/bin/tsc', '--noEmit', '-p', 'packages/ai-sdk-provider'),
+)
 await check('Unused code (knip)', tool('knip/bin/knip.js'))
 await check('API reference', tool('typedoc/bin/typedoc', '--emit', 'none'))
 await check('Third-party notices', [process.execPath, 'scripts/notices.mjs', '--check'])
@@ -27,6 +31,7 @@ await check('Third-party notices', [process.execPath, 'scripts/notices.mjs', '--
 // publint looks at the tarballs themselves: what it sees is what a user installs.
 const packed = mkdtempSync(join(tmpdir(), 'lowrank-check-'))
 await check('Pack', npm('pack', '--pack-destination', packed))
+await check('Pack packages', npm('pack', '--workspaces', '--pack-destination', packed))
 for (const tarball of readdirSync(packed)) {
   await check(`Publint ${tarball}`, tool('publint/src/cli.js', 'run', '--strict', join(packed, tarball)))
 }

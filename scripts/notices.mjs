@@ -92,14 +92,47 @@ export function notices(directory = root, { cuda = false } = {}) {
 /** Folders of all packages that a user gets, sorted by name. An optional one that this platform lacks is not there to read. */
 function productionPackages(directory) {
   const { packages } = JSON.parse(readFileSync(join(directory, 'package-lock.json'), 'utf8'))
+  const ofOthers = packagesOfWorkspaces(packages)
   return (
     Object.entries(packages)
-      .filter(([path, { dev, link }]) => path !== '' && !dev && !link)
+      .filter(([path, { dev, link }]) => path.includes('node_modules/') && !dev && !link && !ofOthers.has(path))
       // devOptional: what a tool of development and an optional package of users both need.
       .filter(([path, { optional, devOptional }]) => !(optional || devOptional) || existsSync(join(directory, path)))
       .map(([path]) => path)
       .sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1))
   )
+}
+
+/** Folders of packages that only packages below packages/ need: npm installs them with these, and not with lowrank. */
+function packagesOfWorkspaces(packages) {
+  const reached = (from) => {
+    const seen = new Set()
+    const waiting = [...from]
+    for (const path of waiting) {
+      const { dependencies, optionalDependencies, peerDependencies } = packages[path]
+      for (const name of Object.keys({ ...dependencies, ...optionalDependencies, ...peerDependencies })) {
+        const found = folderOf(packages, path, name)
+        if (found === undefined || seen.has(found)) continue
+        seen.add(found)
+        waiting.push(found)
+      }
+    }
+    return seen
+  }
+  const own = reached([''])
+  const workspaces = Object.keys(packages).filter((path) => path !== '' && !path.includes('node_modules/'))
+  return new Set([...reached(workspaces)].filter((path) => !own.has(path)))
+}
+
+/** Where Node finds a package for another one: in the nearest node_modules. */
+function folderOf(packages, from, name) {
+  for (let folder = from; ; ) {
+    const found = `${folder === '' ? '' : `${folder}/`}node_modules/${name}`
+    if (packages[found] !== undefined) return found
+    if (folder === '') return undefined
+    const at = folder.lastIndexOf('node_modules/')
+    folder = at > 0 ? folder.slice(0, at - 1) : ''
+  }
 }
 
 function nameOf(path) {

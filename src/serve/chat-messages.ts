@@ -95,7 +95,8 @@ function readMessage(where: string, message: unknown, at: string): ChatMessage {
   return {
     // Templates know the developer by the older name.
     role: role === 'developer' ? 'system' : role,
-    content: content ?? (toolCalls === undefined ? '' : null),
+    // OpenAI's clients write null beside calls; templates such as Qwen3's read a text there.
+    content: content ?? '',
     ...(typeof name === 'string' && { name }),
     ...(typeof reasoning_content === 'string' && { reasoning_content }),
     ...(typeof tool_call_id === 'string' && { tool_call_id }),

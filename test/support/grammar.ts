@@ -31,7 +31,7 @@ export function randomNumbers(seed: number): () => number {
 }
 
 /** The ids whose bits are set. */
-export function idsOf(words: Uint32Array): number[] {
+function idsOf(words: Uint32Array): number[] {
   const ids: number[] = []
   words.forEach((word, at) => {
     for (let left = word; left !== 0; left &= left - 1) ids.push(at * 32 + 31 - Math.clz32(left & -left))
@@ -47,7 +47,7 @@ export function allowedIds(mask: TokenMask, { size }: TokenVocabulary): number[]
 }
 
 /** What ids stand for. */
-export function textOf(ids: readonly number[], vocabulary: TokenVocabulary): string {
+function textOf(ids: readonly number[], vocabulary: TokenVocabulary): string {
   const bytes = ids.flatMap((id) => [...(vocabulary.bytesOf(id) ?? [])])
   return new TextDecoder('utf-8', { fatal: true }).decode(Uint8Array.from(bytes))
 }
