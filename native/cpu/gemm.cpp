@@ -44,7 +44,7 @@ static_assert(kDepth % kNf4Run == 0 && kLowDepth % kNf4Run == 0);
 #if defined(__AVX512BF16__)
 static_assert(2 * kDepth <= kNf4PackRuns * kNf4Run);
 #endif
-static_assert(kTileWords >= kFewRowsWords && kPanelWords >= kFewRows * kFewRowsColumns);
+static_assert(kTileWords >= kFewRowsWords && kPanelWords >= kMostRows * kFewRowsColumns);
 
 struct Plan {
   bool dot;
@@ -329,8 +329,8 @@ void multiplyFew(const Gemm& product, const Plan& plan, int64_t task, float* buf
   const int64_t column = (task % 2 == 0 ? task / 2 : half + task / 2) * kFewRowsColumns,
                 columns = minOf(kFewRowsColumns, product.n - column);
   float* sums = buffer + kTileWords;
-  for (int64_t row = 0; row < product.m; row += kFewRows) {
-    const int64_t rows = minOf(kFewRows, product.m - row);
+  for (int64_t row = 0; row < product.m; row += kMostRows) {
+    const int64_t rows = minOf(kMostRows, product.m - row);
     fewRows(product, plan.dot, row, rows, column, columns, buffer, sums);
     finish(product, row, rows, column, columns, sums, kFewRowsColumns);
   }

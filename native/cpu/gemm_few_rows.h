@@ -16,34 +16,65 @@
 
 namespace lowrank::cpu::LOWRANK_ISA {
 
-inline constexpr int64_t kFewRows = 4;
+inline constexpr int64_t kFewRows = 4;     // that are few without being told so
+inline constexpr int64_t kMostRows = 8;    // that are multiplied at a time
 inline constexpr int64_t kFewRowsColumns = 64;  // per task
 inline constexpr int64_t kFewRowsDepth = 1024;  // elements of k whose A is widened at a time
-inline constexpr int64_t kDotDepth = 16384;     // or, for dot products, put in order
+inline constexpr int64_t kDotDepth = 8192;      // or, for dot products, put in order
 // Floats that fewRows() needs to work in.
-inline constexpr int64_t kFewRowsWords = kFewRows * (kHasDot ? kDotDepth / 2 : kFewRowsDepth);
+inline constexpr int64_t kFewRowsWords = kMostRows * (kHasDot ? kDotDepth / 2 : kFewRowsDepth);
+
+// A number of rows as a type.
+template <int kRows>
+struct Rows {};
+
+// body(Rows<n>{}) for n rows, or the next number that has kernels: the sums of those that are not there are not used.
+template <class Body>
+LOWRANK_INLINE void withRowCount(int64_t rows, const Body& body) {
+  switch (rows) {
+    case 1:
+      return body(Rows<1>{});
+    case 2:
+      return body(Rows<2>{});
+    case 3:
+      return body(Rows<3>{});
+    case 4:
+      return body(Rows<4>{});
+    case 5:
+    case 6:
+      return body(Rows<6>{});
+    default:
+      return body(Rows<8>{});
+  }
+}
+
+// Columns that are summed side by side: enough sums to hide the latency of a multiply-add, and that fit the registers.
+// A sum's bits do not depend on it.
+template <int kRows>
+inline constexpr int kColumnsBeside = kRows <= 2 ? 4 : kRows <= 4 ? 2 : 1;
 
 // sums[row][column] += dot(a row, b row), b's rows being the columns of the product.
 template <int kRows, class T>
 static void dotRows(const float* a, const T* b, int64_t stride, int64_t k, int64_t columns, float* sums) {
-  for (int64_t column = 0; column < columns; column += 4) {
-    const int64_t count = minOf(4, columns - column);
-    const T* rows[4];
-    for (int64_t j = 0; j < 4; ++j) rows[j] = b + (column + minOf(j, count - 1)) * stride;
-    Vec partial[kRows][4] = {};
+  constexpr int kColumns = kColumnsBeside<kRows>;
+  for (int64_t column = 0; column < columns; column += kColumns) {
+    const int64_t count = minOf(kColumns, columns - column);
+    const T* rows[kColumns];
+    for (int64_t j = 0; j < kColumns; ++j) rows[j] = b + (column + minOf(j, count - 1)) * stride;
+    Vec partial[kRows][kColumns] = {};
     forLanes(k, [&](int64_t at, int lanes) {
-      Vec weights[4];
+      Vec weights[kColumns];
 #pragma GCC unroll 4
-      for (int j = 0; j < 4; ++j) {
+      for (int j = 0; j < kColumns; ++j) {
         weights[j] = loadLanes(rows[j] + at, lanes);
-        __builtin_prefetch(rows[j] + 4 * stride + at, 0,
-                           3);  // the row of the next four: half the time of a large matrix
+        __builtin_prefetch(rows[j] + kColumns * stride + at, 0,
+                           3);  // the row of the next ones: half the time of a large matrix
       }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int i = 0; i < kRows; ++i) {
         const Vec x = load(a + i * kFewRowsDepth + at);  // zeros after k
 #pragma GCC unroll 4
-        for (int j = 0; j < 4; ++j) partial[i][j] = fma(x, weights[j], partial[i][j]);
+        for (int j = 0; j < kColumns; ++j) partial[i][j] = fma(x, weights[j], partial[i][j]);
       }
     });
     for (int i = 0; i < kRows; ++i) {
@@ -55,7 +86,7 @@ static void dotRows(const float* a, const T* b, int64_t stride, int64_t k, int64
 // sums[row][column] += sum over k of a[row][k] * b[k][column]
 template <int kRows, class T>
 static void sweepColumns(const float* a, const T* b, int64_t stride, int64_t k, int64_t columns, float* sums) {
-  constexpr int kWide = 4;
+  constexpr int kWide = kRows <= 4 ? 4 : 2;
   for (int64_t column = 0; column < columns; column += kWide * kLanes) {
     Vec partial[kRows][kWide];
     for (int i = 0; i < kRows; ++i) {
@@ -99,37 +130,64 @@ static void dotNf4Rows(const float* a, const Nf4& weight, int64_t first, int64_t
   float scales[kFewRowsColumns * kFewRowsDepth / kNf4Run + kLanes];
   bool plain = ordinaryCodes(from);
   plain = readRowScales(from, weight, column, columns, first, runs, scales) && plain;
-  for (int64_t j = 0; j < columns; j += 4) {
-    const int64_t count = minOf(4, columns - j);
-    const uint8_t* codes[4];
-    const float* scale[4];
-    for (int i = 0; i < 4; ++i) {
+  constexpr int kColumns = kColumnsBeside<kRows>;
+  for (int64_t j = 0; j < columns; j += kColumns) {
+    const int64_t count = minOf(kColumns, columns - j);
+    const uint8_t* codes[kColumns];
+    const float* scale[kColumns];
+    for (int i = 0; i < kColumns; ++i) {
       const int64_t row = j + minOf(i, count - 1);
       codes[i] = from.packed + (start + row * weight.cols) / 2;
       scale[i] = scales + row * runs;
     }
-    Vec partial[kRows][4] = {};
-    for (int64_t run = 0; run < runs; ++run) {
-      Nf4Table tables[4];
+    Vec partial[kRows][kColumns] = {};
+#if !defined(__AVX512F__)
+    if constexpr (kIsBFloat16<T>) {
+      const CodesForBytes code = codesForBytes(from);
+      for (int64_t run = 0; run < runs; ++run) {
 #pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) {
+        for (int i = 0; i < kColumns; ++i) {
+          const Vec first = code.codes[0] * scale[i][run], second = code.codes[1] * scale[i][run];
+          const ByteTable table = plain ? byteTable(roundedOrdinary(first), roundedOrdinary(second))
+                                        : byteTable(rounded<T>(first), rounded<T>(second));
+          __builtin_prefetch(codes[i] + 4 * weight.cols, 0, 3);  // eight rows on
+          lookUpRun(codes[i], table, [&](int at, Vec weights) {
+#pragma GCC unroll 8
+            for (int row = 0; row < kRows; ++row) {
+              const Vec x = load(a + row * kFewRowsDepth + run * kNf4Run + at * kLanes);
+              partial[row][i] = fma(x, weights, partial[row][i]);
+            }
+          });
+          codes[i] += kNf4Run / 2;
+        }
+      }
+      for (int row = 0; row < kRows; ++row) {
+        for (int64_t i = 0; i < count; ++i) sums[row * kFewRowsColumns + j + i] += reduceAdd(partial[row][i]);
+      }
+      continue;
+    }
+#endif
+    for (int64_t run = 0; run < runs; ++run) {
+      Nf4Table tables[kColumns];
+#pragma GCC unroll 4
+      for (int i = 0; i < kColumns; ++i) {
         tables[i] = plain ? makeOrdinaryTable<T>(from, scale[i][run]) : makeTable<T>(from, scale[i][run]);
         __builtin_prefetch(codes[i] + 4 * weight.cols, 0, 3);  // eight rows on
       }
 #pragma GCC unroll 8
       for (int64_t at = 0; at < kNf4Run; at += kLanes) {
-        Vec weights[4];
+        Vec weights[kColumns];
 #pragma GCC unroll 4
-        for (int i = 0; i < 4; ++i) weights[i] = lookUpAnyOrder(codes[i] + at / 2, tables[i]);
-#pragma GCC unroll 4
+        for (int i = 0; i < kColumns; ++i) weights[i] = lookUpAnyOrder(codes[i] + at / 2, tables[i]);
+#pragma GCC unroll 8
         for (int row = 0; row < kRows; ++row) {
           const Vec x = load(a + row * kFewRowsDepth + run * kNf4Run + at);
 #pragma GCC unroll 4
-          for (int i = 0; i < 4; ++i) partial[row][i] = fma(x, weights[i], partial[row][i]);
+          for (int i = 0; i < kColumns; ++i) partial[row][i] = fma(x, weights[i], partial[row][i]);
         }
       }
 #pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) codes[i] += kNf4Run / 2;
+      for (int i = 0; i < kColumns; ++i) codes[i] += kNf4Run / 2;
     }
     for (int row = 0; row < kRows; ++row) {
       for (int64_t i = 0; i < count; ++i) sums[row * kFewRowsColumns + j + i] += reduceAddReordered(partial[row][i]);
@@ -248,7 +306,7 @@ LOWRANK_INLINE void dotRuns(const BFloat16* x, int64_t runs, const RunAt& runAt,
 #pragma GCC unroll 4
     for (int j = 0; j < kColumns; ++j) {
       const RunWords words = runAt(j, run);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int i = 0; i < kRows; ++i) {
         const BFloat16* from = x + i * kDotDepth + run * 64;
         even[i][j] = _mm512_dpbf16_ps(even[i][j], reinterpret_cast<__m512bh>(_mm512_loadu_si512(from)), words.even);
@@ -302,9 +360,10 @@ static void dotNf4Columns(const BFloat16* x, const Nf4& weight, int64_t first, i
   for (int64_t begin = 0; begin < columns; begin += atOnce) {
     const int64_t end = minOf(columns, begin + atOnce);
     readRowScales(readerOf(weight), weight, column + begin, end - begin, first, runs, scales);
+    constexpr int kColumns = kColumnsBeside<kRows>;
     int64_t j = begin;
-    for (; j + 4 <= end; j += 4)
-      dotNf4Runs<kRows, 4>(x, weight, first, k, column + j, scales + (j - begin) * runs, sums + j);
+    for (; j + kColumns <= end; j += kColumns)
+      dotNf4Runs<kRows, kColumns>(x, weight, first, k, column + j, scales + (j - begin) * runs, sums + j);
     for (; j < end; ++j) dotNf4Runs<kRows, 1>(x, weight, first, k, column + j, scales + (j - begin) * runs, sums + j);
   }
 }
@@ -331,7 +390,7 @@ static void dotTerm(const BFloat16* x, const GemmOperand& b, int64_t first, int6
   }
 }
 
-// A term whose B is transposed, all bfloat16. `ordered` holds kFewRows * kDotDepth elements.
+// A term whose B is transposed, all bfloat16. `ordered` holds kMostRows * kDotDepth elements.
 static void dotFewRows(const GemmTerm& term, int64_t firstRow, int64_t rowCount, int64_t column, int64_t columns,
                        BFloat16* ordered, float* sums) {
   for (int64_t first = 0; first < term.k; first += kDotDepth) {
@@ -344,29 +403,19 @@ static void dotFewRows(const GemmTerm& term, int64_t firstRow, int64_t rowCount,
         _mm512_storeu_si512(ordered + i * kDotDepth + at + 32, reinterpret_cast<__m512i>(words.odd));
       }
     }
-    switch (rowCount) {
-      case 1:
-        dotTerm<1>(ordered, term.b, first, k, column, columns, sums);
-        break;
-      case 2:
-        dotTerm<2>(ordered, term.b, first, k, column, columns, sums);
-        break;
-      case 3:
-        dotTerm<3>(ordered, term.b, first, k, column, columns, sums);
-        break;
-      default:
-        dotTerm<4>(ordered, term.b, first, k, column, columns, sums);
-    }
+    withRowCount(rowCount, [&]<int kRows>(Rows<kRows>) {
+      dotTerm<kRows>(ordered, term.b, first, k, column, columns, sums);
+    });
   }
 }
 
 #endif
 
-// sums[kFewRows][kFewRowsColumns] for `rowCount` rows and the columns [column, column + columns) of a product whose A
-// is straight in every term. `widened` holds kFewRowsWords floats; with `dot` all operands are bfloat16.
+// sums[kMostRows][kFewRowsColumns] for up to kMostRows rows and the columns [column, column + columns) of a product
+// whose A is straight in every term. `widened` holds kFewRowsWords floats; with `dot` all operands are bfloat16.
 static void fewRows(const Gemm& product, [[maybe_unused]] bool dot, int64_t firstRow, int64_t rowCount, int64_t column,
                     int64_t columns, float* widened, float* sums) {
-  __builtin_memset(sums, 0, sizeof(float) * kFewRows * kFewRowsColumns);
+  __builtin_memset(sums, 0, sizeof(float) * kMostRows * kFewRowsColumns);
   for (int64_t t = 0; t < product.termCount; ++t) {
     const GemmTerm& term = product.terms[t];
 #if defined(__AVX512BF16__)
@@ -388,16 +437,9 @@ static void fewRows(const Gemm& product, [[maybe_unused]] bool dot, int64_t firs
         });
       }
       withStorage(term.b.dtype, [&]<class T>(T) {
-        switch (rowCount) {
-          case 1:
-            return multiplyFewRows<1, T>(widened, term.b, first, k, column, columns, sums);
-          case 2:
-            return multiplyFewRows<2, T>(widened, term.b, first, k, column, columns, sums);
-          case 3:
-            return multiplyFewRows<3, T>(widened, term.b, first, k, column, columns, sums);
-          default:
-            return multiplyFewRows<4, T>(widened, term.b, first, k, column, columns, sums);
-        }
+        withRowCount(rowCount, [&]<int kRows>(Rows<kRows>) {
+          multiplyFewRows<kRows, T>(widened, term.b, first, k, column, columns, sums);
+        });
       });
     }
   }
