@@ -15,6 +15,10 @@ export default {
   // Lists of values whose types are shown instead.
   intentionallyNotExported: [
     'ACCELERATOR_TYPES',
+    'ADAPTER_KINDS',
+    'FORMAT_NAMES',
+    'FILE_TYPES',
+    'LOADER_NAMES',
     'AVERAGES',
     'CHOICE_METRICS',
     'CLASSIFICATION_METRICS',

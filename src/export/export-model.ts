@@ -105,7 +105,7 @@ function expectTaken(format: ExportFormat, options: ExportModelOptions): void {
 }
 
 /** The files in a directory and below, sorted. */
-export async function filesOf(directory: string): Promise<string[]> {
+async function filesOf(directory: string): Promise<string[]> {
   const entries = await readdir(directory, { recursive: true, withFileTypes: true })
   return entries
     .filter((entry) => entry.isFile())

@@ -53,7 +53,7 @@ export async function tokenizerOf(directory: string): Promise<Tokenizer | undefi
 }
 
 /** The tensors, which report each that is written and stop where the job is to end. */
-export function counted(
+function counted(
   tensors: readonly TensorToWrite[],
   { signal, onTensor }: Pick<ExportJob, 'signal' | 'onTensor'>,
 ): TensorToWrite[] {

@@ -71,7 +71,7 @@ export async function writeGguf(path: string, keys: TypedKeys, tensors: readonly
 /**
  * The content of a file for `writeFilesAtomic`. Descriptions are checked at once; bytes are asked for while writing.
  */
-export function ggufContent(path: string, keys: TypedKeys, tensors: readonly GgufTensor[]): FileContent {
+function ggufContent(path: string, keys: TypedKeys, tensors: readonly GgufTensor[]): FileContent {
   const alignment = alignmentOf(path, keys)
   const bytes = new Bytes()
   bytes.raw(Buffer.from('GGUF'))

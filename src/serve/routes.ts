@@ -2,7 +2,7 @@
 
 import { ApiError } from './api-error.js'
 
-export const ROUTES = [
+const ROUTES = [
   { method: 'GET', path: '/', isOpen: true },
   { method: 'GET', path: '/health', isOpen: true },
   { method: 'GET', path: '/ready', isOpen: true },

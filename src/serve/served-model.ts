@@ -123,7 +123,7 @@ export class ServedModel {
 }
 
 /** A Hub id as it is; of a path its last part, without `.gguf`. */
-export function nameOf(nameOrPath: string): string {
+function nameOf(nameOrPath: string): string {
   const isHubId = /^[\w.-]+\/[\w.-]+(?:@[\w.-]+)?$/.test(nameOrPath) && !nameOrPath.startsWith('.')
   return isHubId ? nameOrPath : basename(nameOrPath).replace(/\.gguf$/, '') || 'model'
 }

@@ -14,13 +14,13 @@ export const CHATML =
   "{% for message in messages %}{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}{% endfor %}" +
   "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 
-export const { tokenizer: TOKENIZER_FILE, config: TOKENIZER_CONFIG } = tinyByteLevelTokenizer({
+const { tokenizer: TOKENIZER_FILE, config: TOKENIZER_CONFIG } = tinyByteLevelTokenizer({
   chatTemplate: CHATML,
   eosToken: '<|im_end|>',
 })
 
 export const tokenizer: Tokenizer = createTokenizer(TOKENIZER_FILE, TOKENIZER_CONFIG)
-export const EOS = tokenizer.eosTokenId as number
+const EOS = tokenizer.eosTokenId as number
 
 /** Ids of a text, and the end of the answer behind it. */
 export function answerIds(text: string): number[] {
