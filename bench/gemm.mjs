@@ -172,7 +172,7 @@ async function measure({ device, clock, openCublasLt, seconds, rounds }, weights
     const output = Tensor.empty(device, [m, to], compute)
     const enqueue =
       direction === 'forward'
-        ? () => device.enqueue('linear', { x: input, y: output, parts })
+        ? () => device.enqueue('linear', { x: input, y: output, parts, sumOrder: 0 })
         : () => device.enqueue('linearBackward', { dy: input, dx: output, parts })
     /** @type {Record<'gflops' | 'of_fma' | 'of_vdpbf16ps' | 'of_bfloat16' | 'cublaslt_gflops' | 'of_cublaslt', number[]>} */
     const figures = { gflops: [], of_fma: [], of_vdpbf16ps: [], of_bfloat16: [], cublaslt_gflops: [], of_cublaslt: [] }

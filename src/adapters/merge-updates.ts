@@ -11,6 +11,7 @@ import type { Linear } from '../nn/module.js'
 import { cast, copy_ } from '../ops/cast.js'
 import type { LoraPair } from '../ops/linear.js'
 import { dequantizeNf4 } from '../ops/nf4.js'
+import { sumOrderNumber } from '../ops/sum-order.js'
 import { Random } from '../random.js'
 import { scope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
@@ -230,7 +231,7 @@ function mergedWeight(source: Source, updates: readonly Update[], dtype: FileDTy
         for (const { x, w, inOut } of updates) {
           const update = Tensor.empty(device, sum.shape, 'float32')
           const part = { weight: w, nf4: [], bias: undefined, inOut, pairs: [] }
-          device.enqueue('linear', { x: x.slice(start, end), y: update, parts: [part] })
+          device.enqueue('linear', { x: x.slice(start, end), y: update, parts: [part], sumOrder: sumOrderNumber() })
           device.enqueue('add', { a: sum, b: update, y: sum })
         }
         copy_(merged.slice(start, end), sum)

@@ -27,6 +27,7 @@ describe('the op list', () => {
     expect(paths).toEqual([
       'x:in',
       'y:out',
+      'sumOrder:number',
       'parts:list',
       'parts.weight:optionalIn',
       'parts.nf4:list',
@@ -45,6 +46,7 @@ describe('the op list', () => {
       'parts.pairs:list',
       'parts.pairs.a:in',
       'parts.pairs.b:in',
+      'parts.pairs.rows:optionalIn',
       'parts.pairs.s:out',
       'parts.pairs.scale:number',
       'parts.pairs.dropout:group',
