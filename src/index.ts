@@ -112,13 +112,13 @@ export type {
   SharedTaskDataOptions,
 } from './evaluate/task-options.js'
 export { type UpdateCardOptions, updateModelCard } from './evaluate/update-card.js'
-export type { AdapterKind } from './export/adapter-kinds.js'
 export { type CheckLoadersOptions, checkLoaders } from './export/check-loaders.js'
 export type { DifferentToken, ExportComparison } from './export/compare.js'
 export { type ConvertAdapterOptions, convertAdapter } from './export/convert-adapter.js'
 export type { ExportEvent } from './export/events.js'
 export { type ExportReport, exportModel } from './export/export-model.js'
-export type { ExportFormatName } from './export/format-names.js'
+export type { AdapterKind, ExportFormatName } from './export/format-names.js'
+export type { GgufFileType } from './export/gguf-file-types.js'
 export type { CompareOptions, ExportModelOptions } from './export/options.js'
 export { Conversation } from './generation/conversation.js'
 export {
@@ -136,7 +136,6 @@ export {
   type ScoreContinuationsOptions,
   scoreContinuations,
 } from './generation/score-continuations.js'
-export type { GgufFileType } from './gguf/file-types.js'
 export { ServiceError, type ServiceErrorDetails } from './http/service-error.js'
 export type { DownloadEvent } from './hub/download-event.js'
 export type { FetchModelOptions } from './hub/fetch-model.js'

@@ -1,6 +1,6 @@
 /** @file `lowrank convert`: an adapter in PEFT's, mlx-lm's or llama.cpp's files becomes one in another of these. */
 
-import { ADAPTER_KINDS, type AdapterKind } from '../export/adapter-kinds.js'
+import { ADAPTER_KINDS, type AdapterKind } from '../export/format-names.js'
 import { oneOf, text } from '../options/rules.js'
 import { paintFor } from '../progress/terminal.js'
 import type { Command } from './command.js'

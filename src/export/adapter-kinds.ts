@@ -1,12 +1,9 @@
-/** @file The kinds of files that adapters come in. Loads nothing of the engine. */
+/** @file Which kind of files an adapter has. */
 
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isGgufPath } from '../gguf/reader.js'
-
-/** PEFT's two files, one GGUF file of llama.cpp, or mlx-lm's two files. */
-export const ADAPTER_KINDS = ['peft', 'gguf', 'mlx'] as const
-export type AdapterKind = (typeof ADAPTER_KINDS)[number]
+import type { AdapterKind } from './format-names.js'
 
 /** mlx-lm's file of weights. */
 export const MLX_WEIGHTS_FILE = 'adapters.safetensors'

@@ -3,9 +3,9 @@
 import { OptionError } from '../lowrank-error.js'
 import { oneOf, textOf } from '../options/rules.js'
 import { type OptionTable, readOptions } from '../options/table.js'
-import { ADAPTER_KINDS, type AdapterKind, adapterKind } from './adapter-kinds.js'
+import { adapterKind } from './adapter-kinds.js'
 import { type ExportReport, exportModel } from './export-model.js'
-import type { ExportFormatName } from './format-names.js'
+import { ADAPTER_KINDS, type AdapterKind, type ExportFormatName } from './format-names.js'
 import { COMPARE_OPTIONS, type CompareOptions, EXPORT_OPTIONS, type ExportModelOptions } from './options.js'
 
 /** Options of `convertAdapter`. */

@@ -1,4 +1,4 @@
-/** @file The names of the formats. Loads nothing of the engine. */
+/** @file The names of the formats and of the kinds of adapters. Loads nothing of the engine. */
 
 /** The names of all formats, in the order in which they are shown. */
 export const FORMAT_NAMES = [
@@ -13,3 +13,7 @@ export const FORMAT_NAMES = [
   'lm-studio',
 ] as const
 export type ExportFormatName = (typeof FORMAT_NAMES)[number]
+
+/** The kinds of adapters: PEFT's two files, one GGUF file of llama.cpp, or mlx-lm's two files. */
+export const ADAPTER_KINDS = ['peft', 'gguf', 'mlx'] as const
+export type AdapterKind = (typeof ADAPTER_KINDS)[number]

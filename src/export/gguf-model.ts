@@ -6,7 +6,6 @@ import { type MergedModel, mergedTensors } from '../adapters/merge.js'
 import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
 import { expectPath } from '../errors.js'
 import { endingTokenIds } from '../gguf/ending-tokens.js'
-import { FILE_TYPES, formatOf, type GgufFileType } from '../gguf/file-types.js'
 import { type FormatName, packRows } from '../gguf/formats.js'
 import { GgufMetadata, type GgufValue } from '../gguf/metadata.js'
 import { ggufName, hasInterleavedRows } from '../gguf/names.js'
@@ -22,8 +21,10 @@ import { transpose } from '../transpose.js'
 import { Turns } from '../turns.js'
 import type { TensorToWrite } from '../weights/safetensors.js'
 import { columnImportance } from './column-importance.js'
+import { FILE_TYPES, type GgufFileType } from './gguf-file-types.js'
 import { interleave } from './gguf-layout.js'
 import { modelKeys, ROPE_TENSOR } from './gguf-model-keys.js'
+import { formatOf } from './gguf-tensor-formats.js'
 
 /** How `writeGgufModel` writes. */
 export interface WriteGgufOptions {

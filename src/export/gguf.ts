@@ -3,9 +3,9 @@
 import { join } from 'node:path'
 import { loadModel } from '../checkpoint/load-model.js'
 import type { FileDType } from '../checkpoint/save-model.js'
-import type { GgufFileType } from '../gguf/file-types.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
 import type { ExportFormat } from './export-format.js'
+import type { GgufFileType } from './gguf-file-types.js'
 import { writeGgufModel } from './gguf-model.js'
 import { roundingShare } from './tolerances.js'
 

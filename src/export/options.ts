@@ -2,7 +2,6 @@
 
 import type { FileDType } from '../checkpoint/save-model.js'
 import { MAX_SHARD_SIZE } from '../checkpoint/shard-size.js'
-import { FILE_TYPE_NAMES, type GgufFileType } from '../gguf/file-types.js'
 import { DTYPES, MODEL_OPTIONS } from '../nn/model-options.js'
 import type { Quantization } from '../nn/module.js'
 import { callback, integer, listOf, number, oneOf, path, text } from '../options/rules.js'
@@ -12,6 +11,7 @@ import { DEVICE, type DeviceName } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import type { ExportEvent } from './events.js'
 import { type ExportFormatName, FORMAT_NAMES } from './format-names.js'
+import { FILE_TYPE_NAMES, type GgufFileType } from './gguf-file-types.js'
 
 /** Options of the comparison of an export with its source. */
 export interface CompareOptions {

@@ -15,7 +15,7 @@ export function withChatTemplate(tokenizer: Tokenizer, chatTemplate: string | un
   const template = new ChatTemplate(source, tokenizer.templateVariables)
   // Named one by one: members of a class are not among those that a spread copies.
   const { vocabSize, bosTokenId, eosTokenId, padTokenId, eosTokenIds, specialTokens, templateVariables } = tokenizer
-  const { encodeWithOffsets, encodeInSteps } = tokenizer
+  const { encodeWithOffsets, encodeInSteps, tokenBytes } = tokenizer
   return {
     ...{ vocabSize, bosTokenId, eosTokenId, padTokenId, eosTokenIds, specialTokens, templateVariables },
     chatTemplate: source,
@@ -24,6 +24,7 @@ export function withChatTemplate(tokenizer: Tokenizer, chatTemplate: string | un
       encodeWithOffsets: (text, options) => encodeWithOffsets.call(tokenizer, text, options),
     }),
     ...(encodeInSteps && { encodeInSteps: (text, options) => encodeInSteps.call(tokenizer, text, options) }),
+    ...(tokenBytes && { tokenBytes: (id) => tokenBytes.call(tokenizer, id) }),
     decode: (ids, options) => tokenizer.decode(ids, options),
     tokenToId: (token) => tokenizer.tokenToId(token),
     idToToken: (id) => tokenizer.idToToken(id),

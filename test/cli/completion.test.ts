@@ -33,12 +33,12 @@ describe('completion in bash', () => {
     expect(offered('generate', '--dtype', '')).toEqual(['float32', 'bfloat16', 'float16'])
     expect(offered('generate', '--dtype', '=', 'b')).toEqual(['bfloat16'])
     expect(offered('plan', '--device', 'c')).toEqual(['cpu', 'cuda'])
-    expect(offered('help', 'co')).toEqual(['completion'])
+    expect(offered('help', 'com')).toEqual(['completion'])
     expect(offered('completion', '')).toEqual([...SHELLS])
   })
 
   it('offers files where a path is wanted, and nothing where a number is', () => {
-    expect(offered('train', 'packa').sort()).toEqual(['package-lock.json', 'package.json'])
+    expect(offered('train', 'packa').sort()).toEqual(['package-lock.json', 'package.json', 'packages'])
     expect(offered('train', '--dataset', 'READ')).toEqual(['README.md'])
     expect(offered('train', '--rank', '')).toEqual([])
     expect(offered('doctor', '')).toEqual([])
