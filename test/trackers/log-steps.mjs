@@ -63,6 +63,8 @@ for (let step = begun + 1; step <= Number(last); step++) {
     await tell(evaluation)
   }
   if (step % SAVE === 0) {
+    // As training does it: a checkpoint has all lines before it.
+    log.flush()
     writeFileSync(checkpoint, String(step))
     await tell({ type: 'save', kind: 'checkpoint', path: checkpoint, step, ...progress })
   }
