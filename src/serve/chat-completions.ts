@@ -15,23 +15,9 @@ import { type FieldTable, IGNORED, onlyNeutral, readFields } from './fields.js'
 import { type AskedRequest, conversationPrompt, readAsked } from './read-asked.js'
 import type { ServedModel } from './served-model.js'
 import { logprobEntry } from './token-logprobs.js'
-import { readTools, toolSchema, toolsForTemplate } from './tools.js'
+import { readTools, toolFields, toolsForTemplate } from './tools.js'
 
 const WHERE = 'chat/completions'
-
-const TOOL_CHOICE_SCHEMA = {
-  anyOf: [
-    { enum: ['none', 'auto', 'required'] },
-    {
-      type: 'object',
-      properties: {
-        type: { const: 'function' },
-        function: { type: 'object', properties: { name: { type: 'string' } }, required: ['name'] },
-      },
-      required: ['type', 'function'],
-    },
-  ],
-}
 
 /** As many as the engine tells. */
 const MOST_LOGPROBS = 20
@@ -81,21 +67,7 @@ export const CHAT_FIELDS = {
     rule: { ...instance('{ type }', isObject), schema: formatSchema('nested') },
     help: 'the form of the answer: text, json_object or json_schema, to which a grammar holds it',
   },
-  tools: {
-    rule: {
-      ...instance('a list of tools', isObjectList),
-      schema: { type: 'array', items: toolSchema('nested'), maxItems: 128 },
-    },
-    help: 'functions that the model may call',
-  },
-  tool_choice: {
-    rule: {
-      ...instance('none, auto, required or a function', (value) => typeof value === 'string' || isObject(value)),
-      schema: TOOL_CHOICE_SCHEMA,
-    },
-    help: 'none, auto, required, or the function that is to be called',
-  },
-  parallel_tool_calls: { rule: boolean, help: 'whether there may be several calls; true where it is not given' },
+  ...toolFields('nested'),
 } as const satisfies FieldTable
 
 /** Reads a request's body. @throws ApiError */

@@ -1,7 +1,7 @@
 /** @file /v1/responses: what is asked, in OpenAI's newer form. The answers are written by responses-writer.ts. */
 
 import { describeValue } from '../errors.js'
-import { boolean, either, instance, integer, listOf, type Rule } from '../options/rules.js'
+import { either, instance, integer, listOf, type Rule } from '../options/rules.js'
 import type { ChatMessage } from '../tokenizer/chat-template.js'
 import { isObject } from '../values.js'
 import { isObjectList, SHARED_FIELDS } from './answer-fields.js'
@@ -12,24 +12,13 @@ import { type FieldTable, IGNORED, onlyNeutral, readFields, unknownField } from 
 import { type AskedRequest, conversationPrompt, readAsked } from './read-asked.js'
 import { ResponseWriter } from './responses-writer.js'
 import type { ServedModel } from './served-model.js'
-import { readTools, toolSchema, toolsForTemplate } from './tools.js'
+import { readTools, toolFields, toolsForTemplate } from './tools.js'
 
 const WHERE = 'responses'
 const MOST_LOGPROBS = 20
 const INCLUDED = 'message.output_text.logprobs'
 
 const TEXT_PARTS = ['format', 'verbosity']
-
-const TOOL_CHOICE_SCHEMA = {
-  anyOf: [
-    { enum: ['none', 'auto', 'required'] },
-    {
-      type: 'object',
-      properties: { type: { const: 'function' }, name: { type: 'string' } },
-      required: ['type', 'name'],
-    },
-  ],
-}
 
 const TEXT: Rule = { expected: 'a text', accepts: (value) => typeof value === 'string', schema: { type: 'string' } }
 
@@ -71,21 +60,7 @@ export const RESPONSE_FIELDS = {
     },
     help: 'the form of the answer: { format: { type } } of text, json_object or json_schema',
   },
-  tools: {
-    rule: {
-      ...instance('a list of tools', isObjectList),
-      schema: { type: 'array', items: toolSchema('flat'), maxItems: 128 },
-    },
-    help: 'functions that the model may call',
-  },
-  tool_choice: {
-    rule: {
-      ...instance('none, auto, required or a function', (value) => typeof value === 'string' || isObject(value)),
-      schema: TOOL_CHOICE_SCHEMA,
-    },
-    help: 'none, auto, required, or the function that is to be called',
-  },
-  parallel_tool_calls: { rule: boolean, help: 'whether there may be several calls; true where it is not given' },
+  ...toolFields('flat'),
   store: IGNORED('nothing is stored', { type: 'boolean' }),
   metadata: IGNORED('notes of the sender', { type: 'object' }),
   previous_response_id: {

@@ -1,10 +1,11 @@
 /** @file The tools of a request and which of them are to be called, checked, in the one form that the rest knows. */
 
 import { describeValue } from '../errors.js'
-import type { JsonSchema } from '../options/rules.js'
+import { boolean, instance, type JsonSchema } from '../options/rules.js'
 import { isObject } from '../values.js'
+import { isObjectList } from './answer-fields.js'
 import { type ApiError, badRequest } from './api-error.js'
-import { unknownField } from './fields.js'
+import { type FieldTable, unknownField } from './fields.js'
 
 /** A function that the model may call. */
 interface ServedTool {
@@ -31,7 +32,7 @@ const FIELDS = ['name', 'description', 'parameters', 'strict']
 type ToolForm = 'nested' | 'flat'
 
 /** JSON Schema of a tool, for the published description. */
-export function toolSchema(form: ToolForm): JsonSchema {
+function toolSchema(form: ToolForm): JsonSchema {
   const fields = {
     name: { type: 'string', pattern: '^[A-Za-z0-9_.-]{1,64}$' },
     description: { type: ['string', 'null'] },
@@ -43,6 +44,54 @@ export function toolSchema(form: ToolForm): JsonSchema {
   if (form === 'flat') return { ...inner, properties: { type, ...fields }, required: ['type', 'name'] }
   const properties = { type, function: inner }
   return { type: 'object', properties, required: ['type', 'function'], additionalProperties: false }
+}
+
+/** JSON Schema of a choice, for the published description. */
+const CHOICE_SCHEMAS: Readonly<Record<ToolForm, JsonSchema>> = {
+  nested: {
+    anyOf: [
+      { enum: ['none', 'auto', 'required'] },
+      {
+        type: 'object',
+        properties: {
+          type: { const: 'function' },
+          function: { type: 'object', properties: { name: { type: 'string' } }, required: ['name'] },
+        },
+        required: ['type', 'function'],
+      },
+    ],
+  },
+  flat: {
+    anyOf: [
+      { enum: ['none', 'auto', 'required'] },
+      {
+        type: 'object',
+        properties: { type: { const: 'function' }, name: { type: 'string' } },
+        required: ['type', 'name'],
+      },
+    ],
+  },
+}
+
+/** The fields of a request that are about tools. */
+export function toolFields(form: ToolForm) {
+  return {
+    tools: {
+      rule: {
+        ...instance('a list of tools', isObjectList),
+        schema: { type: 'array', items: toolSchema(form), maxItems: MOST_TOOLS },
+      },
+      help: 'functions that the model may call',
+    },
+    tool_choice: {
+      rule: {
+        ...instance('none, auto, required or a function', (value) => typeof value === 'string' || isObject(value)),
+        schema: CHOICE_SCHEMAS[form],
+      },
+      help: 'none, auto, required, or the function that is to be called',
+    },
+    parallel_tool_calls: { rule: boolean, help: 'whether there may be several calls; true where it is not given' },
+  } as const satisfies FieldTable
 }
 
 /** @throws ApiError that names the tool and its field */
