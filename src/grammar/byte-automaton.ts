@@ -3,6 +3,9 @@
  * number; no state is a dead end.
  */
 
+/** White space of JSON. */
+const WHITE_SPACE: ReadonlySet<number> = new Set([0x20, 0x09, 0x0a, 0x0d])
+
 /** An automaton over bytes. */
 export interface Terminal {
   /** Terminals with the same key are the same. */
@@ -139,5 +142,25 @@ export function textWithMarker(marker: string, isEnd: boolean): Terminal {
     accepts: (state) => isEnd || state === bytes.length,
     maskKey: (state) => `${key}:${state}`,
     takesToken: () => true,
+  }
+}
+
+/** What another terminal takes, but its first byte that is no white space is not `byte`. */
+export function withoutFirst(inner: Terminal, byte: number): Terminal {
+  // The last bit of a state says whether such a byte has come.
+  const { takesToken } = inner
+  return {
+    key: `first byte not ${byte}, ${inner.key}`,
+    start: 2 * inner.start,
+    next(state, next) {
+      const hasBegun = state % 2 === 1 || !WHITE_SPACE.has(next)
+      if (state % 2 === 0 && next === byte) return -1
+      const to = inner.next(state >> 1, next)
+      return to < 0 ? -1 : 2 * to + Number(hasBegun)
+    },
+    accepts: (state) => inner.accepts(state >> 1),
+    maskKey: (state, reach) =>
+      `${state % 2 === 1 ? '' : `first byte not ${byte}, `}${inner.maskKey(state >> 1, reach)}`,
+    ...(takesToken && { takesToken }),
   }
 }

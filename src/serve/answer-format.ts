@@ -22,6 +22,8 @@ export interface CallFormat {
   readonly names: readonly string[]
   /** Whether a grammar holds the answer: a call that begins is one. */
   readonly isBound: boolean
+  /** What an answer is that begins with no call. */
+  readonly otherwise: 'text' | 'value'
 }
 
 /** The form of an answer; both absent: text. */
@@ -48,6 +50,8 @@ export class AnswerFormats {
   }
 
   /**
+   * A schema binds answers that call no tool; where a tool must be called there are none.
+   *
    * @param schema what `response_format` or `text.format` says; undefined: text
    * @param param the field that says it
    * @throws ApiError where the model or the grammars cannot do it
@@ -64,19 +68,22 @@ export class AnswerFormats {
       const grammar = schema === undefined ? undefined : await this.#jsonGrammar(where, schema, param, signal)
       return { grammar, calls: undefined }
     }
-    if (schema !== undefined)
-      throw badRequest(
-        `[${where}] expected tools or ${param}, got both; an answer has one form: ask twice, or set tool_choice none`,
-        param,
-      )
     const syntax = this.#syntax
     if (syntax === undefined) {
       const says = `[${where}] expected a model whose chat template teaches calls of tools in a known syntax (Hermes, Qwen, Llama 3, Mistral), got another; remove tools`
       throw badRequest(says, 'tools')
     }
+    const names = tools.map(({ name }) => name)
+    // What is wrong with the schema is said of its own field, also where a tool must be called.
+    if (schema !== undefined) await this.#jsonGrammar(where, schema, param, signal)
+    if (choice === 'auto' && schema !== undefined) {
+      const grammar = await this.#toolGrammar(where, syntax, asked, signal, schema)
+      // JSON with the name of a tool may turn out to be none of Llama's calls, which have no marker.
+      return { grammar, calls: { syntax, names, isBound: syntax.name !== 'llama', otherwise: 'value' } }
+    }
     const isBound = choice !== 'auto' || tools.some(({ strict }) => strict)
     const grammar = isBound ? await this.#toolGrammar(where, syntax, asked, signal) : undefined
-    return { grammar, calls: { syntax, names: tools.map(({ name }) => name), isBound } }
+    return { grammar, calls: { syntax, names, isBound, otherwise: 'text' } }
   }
 
   async #jsonGrammar(where: string, schema: unknown, param: string, signal: AbortSignal): Promise<CompiledGrammar> {
@@ -90,6 +97,7 @@ export class AnswerFormats {
     syntax: ToolSyntax,
     { tools, choice, parallel }: AskedTools,
     signal: AbortSignal,
+    answer?: unknown,
   ): Promise<CompiledGrammar> {
     const wanted = typeof choice === 'object' ? tools.filter(({ name }) => name === choice.name) : tools
     const isOne = typeof choice === 'object'
@@ -97,7 +105,7 @@ export class AnswerFormats {
       syntax,
       choice: choice === 'auto' ? 'auto' : 'required',
       parallel: parallel && !isOne,
-      signal,
+      ...(answer !== undefined && { answer }),
     } as const
     const compile = async (vocabulary: TokenVocabulary): Promise<CompiledGrammar> => {
       const definitions: ToolDefinition[] = []
@@ -107,7 +115,7 @@ export class AnswerFormats {
           strict || parameters === undefined || (choice !== 'auto' && (await isHeld(parameters, vocabulary, signal)))
         definitions.push({ name, ...(parameters && { parameters }), strict: holds })
       }
-      return await named(where, 'tools', compileToolGrammar({ ...options, tools: definitions }, vocabulary))
+      return await named(where, 'tools', compileToolGrammar({ ...options, tools: definitions, signal }, vocabulary))
     }
     return await this.#cached(`tools ${JSON.stringify([options, wanted])}`, compile)
   }

@@ -34,7 +34,7 @@ export class CallPieces {
 
   constructor(format: CallFormat) {
     this.#format = format
-    this.#reader = new ToolCallReader(format.syntax, format.names)
+    this.#reader = new ToolCallReader(format.syntax, format.names, format.otherwise)
   }
 
   /** Whether a call was told. */

@@ -18,7 +18,7 @@ export type ToolCallEvent =
   /** A call that had begun is none: `text` is all of it since its marker, `rest` what was not told yet. */
   | { readonly kind: 'broken'; readonly index: number; readonly text: string; readonly rest: string }
 
-type Place = 'beginning' | 'text' | 'before call' | 'call' | 'behind call'
+type Place = 'beginning' | 'text' | 'before call' | 'call' | 'behind call' | 'value'
 
 /** Reads one answer. */
 export class ToolCallReader {
@@ -37,12 +37,18 @@ export class ToolCallReader {
   /** Whether calls stand in a list, and whether a marker was before them. */
   #isList = false
   #isMarked = false
+  /** Whether an answer that is no call is a value, in which no marker means anything. */
+  readonly #isValue: boolean
 
-  /** @param names of the tools; an answer of JSON without a marker is a call only of one of these */
-  constructor(syntax: ToolSyntax, names: Iterable<string>) {
+  /**
+   * @param names of the tools; an answer of JSON without a marker is a call only of one of these
+   * @param otherwise what an answer is that begins with no call: text, which may hold calls, or a value without any
+   */
+  constructor(syntax: ToolSyntax, names: Iterable<string>, otherwise: 'text' | 'value' = 'text') {
     this.#syntax = syntax
     this.#names = new Set(names)
-    this.#place = syntax.name === 'llama' ? 'beginning' : 'text'
+    this.#isValue = otherwise === 'value'
+    this.#place = syntax.name === 'llama' || this.#isValue ? 'beginning' : 'text'
   }
 
   /** Takes text of the answer, and gives what is certain now. */
@@ -71,12 +77,10 @@ export class ToolCallReader {
   #push(char: string): void {
     switch (this.#place) {
       case 'beginning':
-        if (isSpace(char)) this.#held += char
-        else if (char === '{') this.#begin(this.#held, char)
-        else {
-          this.#place = 'text'
-          this.#inText(char)
-        }
+        this.#atBeginning(char)
+        return
+      case 'value':
+        this.#text(char)
         return
       case 'text':
         this.#inText(char)
@@ -92,6 +96,21 @@ export class ToolCallReader {
         return
       default:
         this.#place satisfies never
+    }
+  }
+
+  /** White space before a call, the call itself, or what the answer is otherwise. */
+  #atBeginning(char: string): void {
+    const rest = this.#held.trimStart() + char
+    if (this.#syntax.name === 'llama' && rest === '{') this.#begin(this.#held, char)
+    else if (isSpace(char) && rest.trim() === '') this.#held += char
+    else if (!this.#isValue) {
+      this.#place = 'text'
+      this.#inText(char)
+    } else if (this.#syntax.begin.startsWith(rest)) this.#inText(char)
+    else {
+      this.#raw = this.#held
+      this.#break(char)
     }
   }
 
@@ -213,7 +232,7 @@ export class ToolCallReader {
     this.#untold = ''
     this.#held = ''
     this.#isTold = false
-    this.#place = 'text'
+    this.#place = this.#isValue ? 'value' : 'text'
     if (isTold) this.#events.push({ kind: 'broken', index: this.#index++, text: raw, rest: untold })
     else this.#text(raw)
     if (char !== '') this.#push(char)

@@ -3,7 +3,7 @@
  * calls where it can.
  */
 
-import { freeText, type Terminal, textWithMarker } from '../grammar/byte-automaton.js'
+import { freeText, type Terminal, textWithMarker, withoutFirst } from '../grammar/byte-automaton.js'
 import { type CompiledGrammar, grammarOf } from '../grammar/grammar-mask.js'
 import { valueRule } from '../grammar/json-schema.js'
 import { type GrammarRule, Program, type State } from '../grammar/program.js'
@@ -36,6 +36,11 @@ export interface ToolGrammarOptions {
    */
   readonly choice: 'auto' | 'required'
   /**
+   * JSON schema of answers that call no tool; for `auto` alone. There is no text beside calls then.
+   * @default none: text
+   */
+  readonly answer?: unknown
+  /**
    * Whether there may be several calls.
    * @default true
    */
@@ -45,23 +50,27 @@ export interface ToolGrammarOptions {
 }
 
 const TURN_MS = 5
+/** `{` */
+const BRACE = 0x7b
 
 /**
  * A grammar of answers that call tools with arguments that meet their schemas; to have one tool called, give that one
  * alone.
  *
+ * In Llama's syntax, which needs no marker, what begins with `{` is a call.
+ *
  * @throws OptionError where there are no tools, for names that no JSON can hold as they are, where a schema is wrong or
- * not supported, and for `auto` in a syntax whose calls have no marker
+ * not supported, and for `answer` beside strict tools in a syntax whose calls have no marker
  */
 export async function compileToolGrammar(
-  { syntax, tools, choice, parallel = true, signal }: ToolGrammarOptions,
+  { syntax, tools, choice, answer, parallel = true, signal }: ToolGrammarOptions,
   vocabulary: TokenVocabulary,
 ): Promise<CompiledGrammar> {
   if (tools.length === 0) throw new OptionError('[tool calls] expected at least one tool for tools, got none')
-  if (choice === 'auto' && syntax.name === 'llama') {
+  if (answer !== undefined && syntax.name === 'llama' && tools.some(({ strict = true }) => strict)) {
     throw new OptionError(
-      '[tool calls] expected tool_choice required or a named tool, got auto with strict schemas: calls of Llama have no ' +
-        'marker by which they could be told from text; leave out strict',
+      '[tool calls] expected a schema of answers without strict tools, got both: calls of Llama have no marker by which ' +
+        'they could be told from JSON; leave out strict, or set tool_choice',
     )
   }
   const program = new Program()
@@ -77,7 +86,9 @@ export async function compileToolGrammar(
     called.push({ name, rule: await turns.run(valueRule(schema, program, 'single')) })
   }
   const writer = new ToolWriter(program, syntax, called, vocabulary, parallel)
-  return grammarOf(choice === 'required' ? writer.calls(program.returning()) : writer.textAndCalls(), vocabulary)
+  if (choice === 'required') return grammarOf(writer.calls(program.returning()), vocabulary)
+  if (answer === undefined) return grammarOf(writer.textAndCalls(), vocabulary)
+  return grammarOf(writer.valueOrCalls(await turns.run(valueRule(answer, program, 'single'))), vocabulary)
 }
 
 /** Arguments are an object, also where their schema does not say so. */
@@ -118,10 +129,28 @@ class ToolWriter {
     return name === 'llama' ? this.#bodies(then) : this.#marker(begin, this.#bodies(then))
   }
 
-  /** Text, calls, text behind them, and so on. */
+  /** A value, or calls. */
+  valueOrCalls(rule: GrammarRule): State {
+    const program = this.#program
+    const done = program.returning()
+    const value = program.call(rule, done)
+    // Tokens of SentencePiece put a space before a text, which decoding takes away.
+    return program.state([value, program.text(' ', value), ...this.#openings(done)])
+  }
+
+  /** Calls by all beginnings that they can have. */
+  #openings(then: State): State[] {
+    const { name, begin } = this.#syntax
+    const bodies = this.#bodies(then)
+    const marked = this.#marker(begin, bodies)
+    return name === 'llama' ? [bodies, marked] : [marked]
+  }
+
+  /** Text, calls, text behind them, and so on; in Llama's syntax text and then a call, or a call alone. */
   textAndCalls(): State {
     const program = this.#program
-    const { begin } = this.#syntax
+    const { name, begin } = this.#syntax
+    if (name === 'llama') return this.#textOrCall()
     const id = this.#vocabulary.addedTokenId(begin)
     const done = program.returning()
     const start = program.state()
@@ -132,6 +161,20 @@ class ToolWriter {
     if (id !== undefined) start.also.push(program.call(freeText(id), program.token(id, bodies)))
     else start.also.push(program.call(textWithMarker(begin, false), bodies))
     return start
+  }
+
+  #textOrCall(): State {
+    const program = this.#program
+    const { begin } = this.#syntax
+    const id = this.#vocabulary.addedTokenId(begin)
+    const done = program.returning()
+    const bodies = this.#bodies(done)
+    const before = id === undefined ? textWithMarker(begin, false) : freeText(id)
+    return program.state([
+      bodies,
+      program.call(withoutFirst(this.#text(begin, id), BRACE), done),
+      program.call(withoutFirst(before, BRACE), id === undefined ? bodies : program.token(id, bodies)),
+    ])
   }
 
   #text(begin: string, id: number | undefined): Terminal {

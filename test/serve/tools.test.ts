@@ -225,7 +225,15 @@ describe('calls of tools', () => {
       /expected the name of one of the tools/,
     ],
     [{ tools: [], tool_choice: 'required' }, 'tool_choice', /expected tools for this tool_choice/],
-    [{ response_format: { type: 'json_object' } }, 'response_format', /an answer has one form/],
+    [{ response_format: { type: 'json_object', x: 1 } }, 'response_format.x', /expected nothing/],
+    [
+      {
+        tool_choice: 'required',
+        response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { type: 'object', not: {} } } },
+      },
+      'response_format',
+      /not/,
+    ],
     [
       { tools: [{ ...WEATHER, function: { name: 'x', strict: true, parameters: { type: 'object', if: {} } } }] },
       'tools',
@@ -244,6 +252,80 @@ describe('calls of tools', () => {
     const error = await errorOf(await serveScripted('x').post(CHAT, ASKED))
     expect(error).toMatchObject({ status: 400, param: 'tools' })
     expect(error.message).toContain("expected a chat template that prints tools, but this model's leaves it out")
+  })
+})
+
+describe('tools beside a form of the answer', () => {
+  const SCHEMA = {
+    type: 'object',
+    properties: { said: { type: 'string' } },
+    required: ['said'],
+    additionalProperties: false,
+  }
+  const FORMAT = { type: 'json_schema', json_schema: { name: 'said', schema: SCHEMA, strict: true } }
+  const STRICT = { ...WEATHER, function: { ...WEATHER.function, strict: true } }
+  const BOTH = { ...ASKED, tools: [STRICT], response_format: FORMAT }
+  // In a text of the answer a call is none.
+  const JSON_ANSWER = JSON.stringify({ said: CALL })
+
+  it('the answer meets the schema, whole and in pieces, whatever stands in its texts', async () => {
+    const { post, engine } = serveTools(followed(JSON_ANSWER))
+    const choice = { message: { content: JSON_ANSWER }, finish_reason: 'stop' }
+    expect(await (await post(CHAT, BOTH)).json()).toMatchObject({ choices: [choice] })
+    expect(tokenizer.decode(engine.requests[0]?.promptIds ?? [])).toContain('"name": "weather"')
+    const events = await eventsOf(await post(CHAT, { ...BOTH, stream: true }))
+    const deltas = events.slice(0, -1).map((event) => (event as { choices: { delta: Delta }[] }).choices[0]?.delta)
+    expect(deltas.map((delta) => delta?.content ?? '').join('')).toBe(JSON_ANSWER)
+    expect(deltas.flatMap((delta) => delta?.tool_calls ?? [])).toEqual([])
+  })
+
+  it('or it calls tools with arguments that meet theirs, as a response, too', async () => {
+    const { post } = serveTools(followed(`${CALL}\n${CALL}`))
+    const called = { function: { name: 'weather', arguments: '{"city": "Paris"}' } }
+    const choice = { message: { content: null, tool_calls: [called, called] }, finish_reason: 'tool_calls' }
+    expect(await (await post(CHAT, BOTH)).json()).toMatchObject({ choices: [choice] })
+    const { type, function: described } = STRICT
+    const asked = {
+      ...{ model: 'tiny', input: 'hello', tools: [{ type, ...described }] },
+      text: { format: { type: 'json_schema', name: 'said', schema: SCHEMA } },
+    }
+    const call = { type: 'function_call', name: 'weather', arguments: '{"city": "Paris"}' }
+    expect(await (await post('/v1/responses', asked)).json()).toMatchObject({ output: [call, call] })
+  })
+
+  it.each<[string, object, string]>([
+    ['text', BOTH, 'a'],
+    ['arguments that the tool does not take', BOTH, CALL.replace('city', 'town')],
+    ['an answer where a tool must be called', { ...BOTH, tool_choice: 'required' }, JSON_ANSWER],
+    ['a call where none may come', { ...BOTH, tool_choice: 'none' }, CALL],
+  ])('%s cannot come', async (_, asked, text) => {
+    const { post, engine } = serveTools('x')
+    await (await post(CHAT, asked)).text()
+    const [request] = engine.requests
+    expect(() => followed(text)(request!)).toThrow()
+  })
+
+  it('tool_choice says whether the calls alone or the schema alone bind', async () => {
+    const calling = serveTools(followed(CALL))
+    const named = { type: 'function', function: { name: 'weather' } }
+    for (const tool_choice of ['required', named])
+      expect(await (await calling.post(CHAT, { ...BOTH, tool_choice })).json()).toMatchObject({
+        choices: [{ message: { content: null, tool_calls: [{ function: { name: 'weather' } }] } }],
+      })
+    const answering = serveTools(followed(JSON_ANSWER))
+    expect(await (await answering.post(CHAT, { ...BOTH, tool_choice: 'none' })).json()).toMatchObject({
+      choices: [{ message: { content: JSON_ANSWER }, finish_reason: 'stop' }],
+    })
+  })
+
+  it('a strict tool that may be called has its arguments held, and text stays free', async () => {
+    const { post, engine } = serveTools(followed(`So: ${CALL}`))
+    const asked = { ...ASKED, tools: [STRICT] }
+    const message = { content: 'So:', tool_calls: [{ function: { arguments: '{"city": "Paris"}' } }] }
+    expect(await (await post(CHAT, asked)).json()).toMatchObject({ choices: [{ message }] })
+    await (await post(CHAT, asked)).text()
+    const words = new Uint32Array(16)
+    expect(engine.requests[1]?.mask?.allowed(words)).toBe(true)
   })
 })
 

@@ -9,7 +9,10 @@ export function processorTime(): () => number {
   }
 }
 
-/** The least milliseconds of processor time `work` took: it runs again, four times at most, until it takes less than `most`. Other programs share the caches of a machine: they can only lengthen a run. */
+/**
+ * The least milliseconds of processor time `work` took: it runs again, four times at most, until it takes less than
+ * `most`. Other programs share the caches of a machine: they can only lengthen a run.
+ */
 export async function leastProcessorTime(most: number, work: () => void | Promise<void>): Promise<number> {
   let least = Infinity
   for (let run = 0; run < 4 && least >= most; run++) {
