@@ -4,14 +4,13 @@
  * peer is transformers on the same weights and ids, in the fastest of its dtypes and batch sizes.
  */
 
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { generateTexts, loadModel, loadTokenizer, saveModel, scoreContinuations } from '../dist/index.js'
 import { DEVICE_OPTION, openDevice } from './support/engine.mjs'
-import { UsageError } from './support/options.mjs'
 import { peakRssMib } from './support/process.mjs'
 import { uniform } from './support/random.mjs'
+import { defaultModel, withFolder } from './support/real-model.mjs'
 import { summary } from './support/report.mjs'
 
 const LABELS = [' positive', ' negative', ' neutral', ' mixed']
@@ -124,15 +123,11 @@ async function evaluate(options, report) {
  * Runs `body` with `work` set to a folder that holds the weights, in bfloat16 for both sides, and the ids of all prompts.
  * @param {import('./support/options.mjs').Values} options @param {(options: import('./support/options.mjs').Values) => Promise<void>} body
  */
-async function withFiles(options, body) {
-  const work = options.work ?? mkdtempSync(join(tmpdir(), 'lowrank-evaluate-'))
-  try {
-    mkdirSync(work, { recursive: true })
+function withFiles(options, body) {
+  return withFolder(options.work, 'evaluate', async (work) => {
     await writeFiles(options, work)
     await body({ ...options, work })
-  } finally {
-    if (options.work === undefined) rmSync(work, { recursive: true })
-  }
+  })
 }
 
 /** @param {import('./support/options.mjs').Values} options @param {string} work */
@@ -162,11 +157,4 @@ async function writeFiles({ model: path = defaultModel(), rows, instruction }, w
   })
   const labels = LABELS.map((label) => tokenizer.encode(label, { addSpecialTokens: false }))
   writeFileSync(join(work, 'ids.json'), JSON.stringify({ labels, contexts, prompts }))
-}
-
-/** @throws {UsageError} where there is none. */
-function defaultModel() {
-  const folder = process.env.LOWRANK_TEST_MODELS
-  if (folder) return join(folder, 'SmolLM2-135M-Instruct.Q4_1.gguf')
-  throw new UsageError('expected --model, or the folder of the test models in LOWRANK_TEST_MODELS')
 }

@@ -4,12 +4,15 @@
  * rate at which these threads read as many bytes, measured before and after; of a GPU there is no such probe yet.
  */
 
-import { Tensor } from '../dist/index.js'
+import { join } from 'node:path'
+import { loadModel, Tensor } from '../dist/index.js'
 import { dtypeBytes } from '../dist/tensor/dtype.js'
 import { openClock } from './support/clock.mjs'
-import { buildModel, DEVICE_OPTION, openDevice, randomIds, SHAPE_NAMES } from './support/engine.mjs'
+import { buildModel, DEVICE_OPTION, ISA_OPTION, openDevice, SHAPE_NAMES } from './support/engine.mjs'
+import { UsageError } from './support/options.mjs'
 import { peakRssMib } from './support/process.mjs'
-import { uniform } from './support/random.mjs'
+import { randomIds, uniform } from './support/random.mjs'
+import { readWork, WORK_OPTION, withModelFiles } from './support/real-model.mjs'
 import { summary } from './support/report.mjs'
 
 /** @type {import('./main.mjs').Bench} */
@@ -18,46 +21,77 @@ export const bench = {
     'Greedy generation at batch 1: tokens/s of prefill and decode, and the share of the memory roof that decode reaches.',
   options: {
     ...DEVICE_OPTION,
-    'model-shape': { choices: SHAPE_NAMES, default: 'smollm2-135m', help: 'whose sizes', peer: true },
+    ...ISA_OPTION,
+    'model-shape': {
+      choices: SHAPE_NAMES,
+      default: 'smollm2-135m',
+      help: 'whose sizes, with random weights',
+      peer: 'peer',
+    },
+    model: {
+      help: 'a directory or GGUF file in place of a shape; default with llama.cpp: the one of LOWRANK_TEST_MODELS',
+    },
+    ...WORK_OPTION,
     dtype: {
       choices: ['float32', 'bfloat16', 'nf4'],
       default: 'bfloat16',
       help: 'of the weights; nf4 computes in bfloat16',
       peer: true,
     },
-    adapter: { type: 'flag', help: 'with LoRA r 16 on all linear layers, not merged', peer: true },
-    prompt: { type: 'count', default: 512, help: 'tokens of the prompt', peer: true },
+    adapter: { type: 'flag', help: 'with LoRA r 16 on all linear layers, not merged', peer: 'peer' },
+    prompt: { type: 'count', default: 512, help: 'tokens of the prompt', peer: 'peer' },
     tokens: { type: 'count', default: 64, help: 'tokens that follow the first new one', peer: true },
     rounds: { type: 'count', default: 5, help: 'how often, after one that does not count', peer: true },
   },
   peer: {
+    names: ['peer', 'peer-llama-cpp'],
     keys: ['model_shape', 'dtype', 'adapter', 'prompt', 'tokens'],
     figures: ['prefill_tokens_per_s', 'decode_tokens_per_s', 'peak_rss_mib', 'peak_tensor_mib'],
     options: {
       'peer-dtype': {
         choices: ['float32', 'bfloat16'],
         help: 'the dtype that the peer computes in; default: float32 for float32, else bfloat16',
-        peer: true,
+        peer: 'peer',
       },
-      'peer-compile': { type: 'flag', help: 'let the peer use torch.compile and a static cache', peer: true },
+      'peer-compile': { type: 'flag', help: 'let the peer use torch.compile and a static cache', peer: 'peer' },
     },
+    around: withFiles,
   },
-  run: generate,
+  run: (options, report) => withFiles(options, (complete) => generate(complete, report)),
+}
+
+/**
+ * With a real model: its files are made first.
+ * @param {import('./support/options.mjs').Values} options @param {(options: import('./support/options.mjs').Values) => Promise<void>} body
+ */
+async function withFiles(options, body) {
+  const { model, work, adapter, device, peerLlamaCpp } = options
+  if (model === undefined && work === undefined && peerLlamaCpp === undefined) return body(options)
+  if (adapter) throw new UsageError('expected no --adapter with a real model')
+  if (peerLlamaCpp !== undefined && device !== 'cpu')
+    throw new UsageError('expected --device cpu with --peer-llama-cpp')
+  await withModelFiles(options, 1, body)
 }
 
 /** @param {import('./support/options.mjs').Values} options @param {import('./support/report.mjs').Report} report */
 async function generate(options, report) {
-  const { modelShape, dtype, adapter: wanted = false, prompt, tokens, rounds } = options
+  const { dtype, adapter: wanted = false, prompt, tokens, rounds, work } = options
+  const real = work === undefined ? undefined : readWork(work)
+  const modelShape = real?.model ?? options.modelShape
   const { device, about } = openDevice(options)
   const clock = openClock(device, { clock: 'wall', threads: options.threads, seconds: 0.1 })
-  report.progress(`making a model of the shape ${modelShape}`)
+  report.progress(`making the model ${modelShape}`)
   const quantization = dtype === 'nf4' ? 'nf4' : undefined
   const compute = dtype === 'float32' ? 'float32' : 'bfloat16'
-  const { model, adapter } = buildModel({ modelShape, dtype: compute, quantization, adapter: wanted, device })
+  /** @type {ReturnType<typeof buildModel>} */
+  const { model, adapter } =
+    work === undefined
+      ? buildModel({ modelShape, dtype: compute, quantization, adapter: wanted, device })
+      : { model: await loadModel(join(work, 'model'), { device, dtype: compute, quantization }) }
   await device.sync()
   const bytes = bytesPerToken(model, adapter, prompt + tokens / 2)
 
-  const inputIds = randomIds(uniform(11), prompt, model.config.vocabSize)
+  const inputIds = real?.prompts[0] ?? randomIds(uniform(11), prompt, model.config.vocabSize)
   /** @type {Record<'prefill' | 'decode' | 'bandwidth' | 'share', number[]>} */
   const figures = { prefill: [], decode: [], bandwidth: [], share: [] }
   const generateOnce = async () => {

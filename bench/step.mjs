@@ -2,10 +2,10 @@
 /** @file The training step: forward, backward into every A and B, AdamW, on random weights of a real shape. Ids are new in each step. */
 
 import { AdamW } from '../dist/index.js'
-import { buildModel, DEVICE_OPTION, openDevice, randomIds, SHAPE_NAMES } from './support/engine.mjs'
+import { buildModel, DEVICE_OPTION, openDevice, SHAPE_NAMES } from './support/engine.mjs'
 import { UsageError } from './support/options.mjs'
 import { peakRssMib } from './support/process.mjs'
-import { uniform } from './support/random.mjs'
+import { randomIds, uniform } from './support/random.mjs'
 import { round, summary } from './support/report.mjs'
 
 const IGNORE_INDEX = -100

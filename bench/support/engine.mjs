@@ -21,18 +21,26 @@ export const DEVICE_OPTION = {
   device: { default: 'cpu', help: 'cpu, cuda, cuda:N or auto', peer: true },
 }
 
+/** The option of measurements that compare levels of a CPU. @type {import('./options.mjs').OptionTable} */
+export const ISA_OPTION = {
+  isa: {
+    choices: ['generic', 'avx2', 'avx512', 'avx512bf16', 'amx'],
+    help: 'the instructions that the engine may use; default: the fastest that the machine has',
+  },
+}
+
 /**
  * The device of a measurement, and the fields that say what it is: of a GPU its name, of the CPU what of it is used. With `profile` its `times()`
  * are those of the device.
  * @param {import('./options.mjs').Values} options
  */
-export function openDevice({ threads, device: name = 'cpu', profile = false }) {
+export function openDevice({ threads, device: name = 'cpu', profile = false, isa }) {
   if (!namesDevice(name)) throw new UsageError(`expected ${DEVICE_NAMES} for --device, got ${name}`)
   const addon = loadAddon()
   const info = addon.info()
-  const device = Device.open(name, { threads, timeOps: profile })
+  const device = Device.open(name, { threads, timeOps: profile, isa })
   const { type } = device
-  if (type === 'cpu') return { device, about: { device: type, isa: info.isa, threads: threads ?? info.threads } }
+  if (type === 'cpu') return { device, about: { device: type, isa: isa ?? info.isa, threads: threads ?? info.threads } }
   const gpu = addon.cuda()?.devices[Number(type.split(':')[1])]?.name ?? type
   return { device, about: { device: type, gpu } }
 }
@@ -109,9 +117,4 @@ function fill(tensor, series) {
     part.dispose()
   }
   flat.dispose()
-}
-
-/** @param {() => number} random @param {number} count @param {number} vocabSize */
-export function randomIds(random, count, vocabSize) {
-  return Array.from({ length: count }, () => Math.floor(random() * vocabSize))
 }

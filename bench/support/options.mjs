@@ -11,7 +11,8 @@ import { nearestName } from '../../dist/errors.js'
  * @property {readonly string[]} [choices] of a text.
  * @property {boolean} [list] a comma list: of counts, or of choices.
  * @property {any} [default] undefined: not given.
- * @property {boolean} [peer] the peer's program takes it too, under the same name.
+ * @property {boolean | PeerName} [peer] the peer's program takes it too, under the same name; a name: the program of that peer alone.
+ * @typedef {'peer' | 'peer-llama-cpp'} PeerName the option that names the peer.
  * @typedef {Readonly<Record<string, Option>>} OptionTable
  * @typedef {Record<string, any>} Values by camelCase name.
  */
@@ -27,11 +28,19 @@ export const COMMON_OPTIONS = {
   quiet: { type: 'flag', help: 'JSON lines only: no progress and no table' },
 }
 
+/** What a measurement may be compared with. @type {Readonly<Record<PeerName, Option>>} */
+export const PEERS = {
+  peer: { help: 'a Python with bench/peers/requirements.txt: the same work there, in turn with ours, pair by pair' },
+  'peer-llama-cpp': {
+    help: 'a node_modules folder with node-llama-cpp: the same work there, in turn with ours, pair by pair',
+    peer: 'peer-llama-cpp',
+  },
+}
+
 /** Options of measurements that have a peer. @type {OptionTable} */
 export const PEER_OPTIONS = {
-  peer: { help: 'a Python with bench/peers/requirements.txt: the same work there, in turn with ours, pair by pair' },
   pairs: { type: 'count', default: 3, help: 'how many pairs' },
-  'peer-threads': { type: 'count', help: "the peer's threads; default: --threads, else PyTorch's own choice" },
+  'peer-threads': { type: 'count', help: "the peer's threads; default: --threads, else the peer's own choice" },
   'peer-env': { type: 'texts', default: [], help: "NAME=VALUE in the peer's environment; may be repeated" },
 }
 
@@ -113,6 +122,6 @@ export function describeOptions(table) {
 }
 
 /** @param {string} name */
-function camelCase(name) {
+export function camelCase(name) {
   return name.replace(/-(.)/g, (_, letter) => letter.toUpperCase())
 }

@@ -1,8 +1,8 @@
 // @ts-check
-/** @file The same work here and in PyTorch, in turn, each in a process of its own: figures of both and their ratio, pair by pair. */
+/** @file The same work here and in a peer, in turn, each in a process of its own: figures of both and their ratio, pair by pair. */
 
 import { fileURLToPath } from 'node:url'
-import { UsageError, writeOptions } from './options.mjs'
+import { camelCase, UsageError, writeOptions } from './options.mjs'
 import { runLines } from './process.mjs'
 import { Report, round, summary } from './report.mjs'
 
@@ -13,10 +13,11 @@ const MAIN = fileURLToPath(new URL('../main.mjs', import.meta.url))
  * @param {string} what.command
  * @param {import('./options.mjs').OptionTable} what.table
  * @param {import('./options.mjs').Values} what.options
+ * @param {import('./options.mjs').PeerName} what.peerName
  * @param {readonly string[]} what.keys fields that say which lines of the two sides belong together.
  * @param {readonly string[]} what.figures fields that are compared, by their medians: ours / theirs.
  */
-export async function runPairs({ command, table, options, keys, figures }) {
+export async function runPairs({ command, table, options, peerName, keys, figures }) {
   const environment = peerEnvironment(options.peerEnv)
   const report = new Report(command, options)
   /** @type {Map<string, import('./report.mjs').Measurement[]>} */
@@ -27,7 +28,7 @@ export async function runPairs({ command, table, options, keys, figures }) {
       return await start()
     }
     const ours = await run('lowrank', () => runOurs(command, table, options))
-    const theirs = await run('PyTorch', () => runPeer(command, table, options, environment))
+    const theirs = await run('the peer', () => runPeer(command, table, options, peerName, environment))
     const keyOf = (/** @type {any} */ line) => JSON.stringify(keys.map((key) => line[key]))
     for (const lowrank of ours) {
       const peer = theirs.find((line) => keyOf(line) === keyOf(lowrank))
@@ -80,13 +81,15 @@ function runOurs(command, table, options) {
 
 /**
  * @param {string} command @param {import('./options.mjs').OptionTable} table @param {import('./options.mjs').Values} options
- * @param {NodeJS.ProcessEnv} environment
+ * @param {import('./options.mjs').PeerName} peerName @param {NodeJS.ProcessEnv} environment
  */
-function runPeer(command, table, options, environment) {
-  const theirs = Object.fromEntries(Object.entries(table).filter(([, option]) => option.peer))
-  const script = fileURLToPath(new URL(`../peers/${command}.py`, import.meta.url))
-  const threads = options.peerThreads ?? options.threads
-  return collect(options.peer, [script, ...writeOptions(theirs, { ...options, threads })], environment)
+function runPeer(command, table, options, peerName, environment) {
+  const theirs = Object.fromEntries(Object.entries(table).filter(([, { peer }]) => peer === true || peer === peerName))
+  const args = writeOptions(theirs, { ...options, threads: options.peerThreads ?? options.threads })
+  const script = (/** @type {string} */ file) => fileURLToPath(new URL(`../peers/${file}`, import.meta.url))
+  if (peerName === 'peer-llama-cpp')
+    return collect(process.execPath, [script('llama-cpp.mjs'), command, ...args], environment)
+  return collect(options[camelCase(peerName)], [script(`${command}.py`), ...args], environment)
 }
 
 /** Warnings of what will be deprecated and bars say nothing here. @param {readonly string[]} settings @returns {NodeJS.ProcessEnv} */

@@ -21,3 +21,8 @@ export function values(count, scale = 1) {
   for (let filled = block; filled < count; filled *= 2) result.copyWithin(filled, 0, Math.min(filled, count - filled))
   return result
 }
+
+/** @param {() => number} random @param {number} count @param {number} vocabSize */
+export function randomIds(random, count, vocabSize) {
+  return Array.from({ length: count }, () => Math.floor(random() * vocabSize))
+}
