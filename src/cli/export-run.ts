@@ -44,7 +44,7 @@ export async function withExportBar<T>(
     const [label, done, unit] =
       event.type === 'write'
         ? (['Writing', event.tensors, 'tensors'] as const)
-        : (['Comparing', event.tokens, 'tokens'] as const)
+        : ([event.type === 'calibrate' ? 'Calibrating' : 'Comparing', event.tokens, 'tokens'] as const)
     bar.show({
       label: { text: label, importance: 1 },
       fraction: done / event.total,

@@ -6,6 +6,12 @@ import type { DownloadEvent } from '../hub/download-event.js'
 export type ExportEvent =
   | DownloadEvent
   | {
+      readonly type: 'calibrate'
+      /** Tokens of the calibration texts that ran through the model. */
+      readonly tokens: number
+      readonly total: number
+    }
+  | {
       readonly type: 'write'
       /** Tensors that are written. */
       readonly tensors: number

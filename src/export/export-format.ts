@@ -30,6 +30,8 @@ export interface ExportJob {
   readonly signal: AbortSignal | undefined
   /** Takes what the program that opens the files does in another way, a sentence each. */
   readonly warn: (warning: string) => void
+  /** Is told how many tokens of the calibration ran through the model, of how many. */
+  readonly onCalibrate: ((tokens: number, total: number) => void) | undefined
   /** Is told how many tensors are written, of how many. */
   readonly onTensor: ((tensors: number, total: number) => void) | undefined
 }

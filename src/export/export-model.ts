@@ -63,6 +63,7 @@ export async function exportModel(options: ExportModelOptions): Promise<ExportRe
         ...{ model, adapter, directory, output, dtype, saved, tokenizer, options, signal },
         maxShardSize: resolved.maxShardSize,
         warn: (warning) => warnings.push(warning),
+        onCalibrate: (tokens, total) => onEvent?.({ type: 'calibrate', tokens, total }),
         onTensor: (tensors, total) => onEvent?.({ type: 'write', tensors, total }),
       })
       signal?.throwIfAborted()

@@ -48,6 +48,8 @@ export interface WriteGgufOptions {
   readonly calibration?: readonly (readonly number[])[]
   /** Stops before the next tensor; nothing is left at the path. */
   readonly signal?: AbortSignal
+  /** Called after each piece of the calibration. */
+  readonly onCalibrate?: (tokens: number, total: number) => void
   /** Called after each tensor. */
   readonly onProgress?: (tensors: number, total: number) => void
 }
@@ -73,7 +75,7 @@ export async function writeGgufModel(
   path: string,
   options: WriteGgufOptions = {},
 ): Promise<GgufReport> {
-  const { type = 'F16', adapter, signal, onProgress } = options
+  const { type = 'F16', adapter, calibration, signal, onCalibrate, onProgress } = options
   expectModel('gguf', model)
   model.expectLive('gguf')
   expectPath('gguf', 'path', path)
@@ -94,7 +96,7 @@ export async function writeGgufModel(
     ...described.keys,
     ...tokenizer.keys,
   }
-  const importance = options.calibration && (await columnImportance(model, options.calibration, { signal }))
+  const importance = calibration && (await columnImportance(model, calibration, { signal, onTokens: onCalibrate }))
   const merged = adapter ? await adapter.mergedTensors('float32') : await mergedTensors(model, 'float32')
   try {
     const tensors = describeTensors(model, merged, described, type, importance)

@@ -33,7 +33,7 @@ export const gguf: ExportFormat = {
   takes: ['type', 'calibration'],
   dtypeOf: ({ type = DEFAULT_TYPE }) => dtypeOf(type),
   tolerance: (computed, written, { type = DEFAULT_TYPE }) => Math.max(roundingShare(computed, written), SHARES[type]),
-  async write({ model, adapter, directory, saved, tokenizer, options, signal, onTensor, warn }) {
+  async write({ model, adapter, directory, saved, tokenizer, options, signal, onCalibrate, onTensor, warn }) {
     const { type = DEFAULT_TYPE } = options
     const calibration = tokenizer && options.calibration?.map((text) => tokenizer.encode(text))
     const { warnings } = await writeGgufModel(model, join(directory, FILE), {
@@ -43,6 +43,7 @@ export const gguf: ExportFormat = {
       ...(saved.chatTemplate !== undefined && { chatTemplate: saved.chatTemplate }),
       ...(calibration && { calibration }),
       ...(signal && { signal }),
+      ...(onCalibrate && { onCalibrate }),
       ...(onTensor && { onProgress: onTensor }),
     })
     warnings.forEach(warn)

@@ -20,8 +20,8 @@ interface Verification {
 }
 
 /**
- * @param takeLogits computes those of the source, and leaves the base model without its adapter, or frees it where it
- * returns none.
+ * @param release is called once the logits of the source are there: leaves the base model without its adapter, or frees
+ * it where it returns none.
  * @param reopen opens the export
  */
 export async function verify(

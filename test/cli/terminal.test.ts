@@ -134,6 +134,17 @@ describe('a real run on a terminal', () => {
     )
   })
 
+  it('shows how far an export is: while it calibrates, while it writes, and while it compares', async () => {
+    await writeFile(join(folder, 'texts.txt'), 'one two three four five\n'.repeat(40))
+    const args = 'export model --format gguf --type Q4_K_M --calibration texts.txt --compare-tokens 40 --output gguf'
+    const bytes = await onTerminal(`'${process.execPath}' '${mainScript}' ${args}`, 80)
+    for (const shown of [/Calibrating +.+\/\d+ tokens/, /Writing +.+\/21 tensors/, /Comparing +.+\/80 tokens/])
+      expect(bytes).toMatch(shown)
+    const screen = new Screen(80)
+    screen.write(bytes)
+    expect((await screen.rows()).join('\n')).not.toMatch(/Calibrating|Writing|Comparing/)
+  })
+
   // The two tests that follow share a run.
   it('says of a finished run that is resumed that it is complete, and shows no NaN', async () => {
     await lowrank(['train', 'run.yaml', '--output', 'complete'], { cwd: folder })

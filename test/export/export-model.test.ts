@@ -9,6 +9,7 @@ import type { ExportEvent } from '../../src/export/events.js'
 import { exportModel } from '../../src/export/export-model.js'
 import { FORMAT_NAMES } from '../../src/export/format-names.js'
 import { FORMATS } from '../../src/export/formats.js'
+import { loadTokenizer } from '../../src/tokenizer/tokenizer.js'
 import { readSafetensorsHeader } from '../../src/weights/safetensors.js'
 import {
   rejection,
@@ -134,6 +135,21 @@ describe('exportModel', () => {
     const report = await exportModel(options)
     expect(report).toMatchObject({ files: ['model.gguf'], passed: true, differentLines: 0, comparedTokens: 64 })
     expect(report.logitDifference).toBeLessThan(type === 'F32' ? 1e-4 * report.largestLogit : report.maxLogitDifference)
+  })
+
+  it('says how far it is with texts that calibrate a GGUF file', async () => {
+    const events: ExportEvent[] = []
+    const output = join(folder, 'calibrated')
+    const calibration = ['one two three '.repeat(60), 'hello']
+    const options = { model: base, format: 'gguf', output, type: 'Q4_K_M', compareTokens: 4, calibration } as const
+    await exportModel({ ...options, onEvent: (event) => events.push(event) })
+    const tokenizer = await loadTokenizer(base)
+    const total = calibration.reduce((sum, text) => sum + tokenizer.encode(text).length, 0)
+    const told = events.flatMap((event) => (event.type === 'calibrate' ? [[event.tokens, event.total]] : []))
+    expect(told[0]).toEqual([128, total])
+    expect(told.at(-1)).toEqual([total, total])
+    // Before the first tensor is written.
+    expect(events.slice(0, told.length).every(({ type }) => type === 'calibrate')).toBe(true)
   })
 
   it('gives vLLM one rank and no patterns, filled up with zeros', async () => {
