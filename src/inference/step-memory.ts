@@ -42,10 +42,12 @@ export async function stepMemory(
       promptIds: new Int32Array(length),
     })
     const growing = Array.from({ length: maxSequences - 1 }, (_, i) => ({ row: row(i + 1, 1), position: 1 }))
-    // From the second time on the answers of so many sequences are a list, which keeps what it computes.
-    for (let fewer = MOST_SHAPES - 1; fewer >= 0; fewer--) {
-      const rows = growing.slice(0, Math.max(0, growing.length - fewer))
-      const chunks = [{ row: row(0, tokens), first: 0, end: tokens }]
+    const prompt = { row: row(0, tokens), first: 0, end: tokens }
+    // From the second time on the answers of so many sequences are a list, which keeps what it computes. The prompt
+    // keeps nothing: it counts once all lists are there.
+    for (let fewer = Math.min(MOST_SHAPES - 1, growing.length); fewer >= 0; fewer--) {
+      const rows = growing.slice(0, growing.length - fewer)
+      const chunks = fewer === 0 ? [prompt] : []
       for (let time = 0; time < 2; time++) await executor.queue({ chunks, rows }).draw([])
     }
     const { peak } = device.memory()
