@@ -25,6 +25,7 @@ const env = { HF_HUB_OFFLINE: '1', LOWRANK_CACHE: join(tmpdir(), `lowrank-cache-
 const common = {
   // A crash in native code ends the process of its own file only, and the report names that file.
   pool: 'forks' as const,
+  setupFiles: [fileURLToPath(new URL('test/support/typed-array-equality.ts', import.meta.url))],
   // Generous, since a machine may be busy: what must be fast is tested by processor time.
   testTimeout: long ? 1_800_000 : 240_000,
   hookTimeout: 240_000,

@@ -1,6 +1,6 @@
 /** @file Softmax attention in float64, pair by pair, with its analytic gradients. */
 
-import { accumulate, at, type Matrix, matrix, set } from './matrix.js'
+import { type Matrix, matrix, set } from './matrix.js'
 
 export interface AttentionCase {
   headDim: number
@@ -18,6 +18,18 @@ interface Pair {
   p: number
   /** d score / d (scale q.k): 1 without softcap. */
   slope: number
+}
+
+/** a[i..] . b[j..], over `count` elements. */
+function dot(a: Float64Array, i: number, b: Float64Array, j: number, count: number): number {
+  let sum = 0
+  for (let d = 0; d < count; d++) sum += (a[i + d] as number) * (b[j + d] as number)
+  return sum
+}
+
+/** y[i..] += factor x[j..], over `count` elements. */
+function add(y: Float64Array, i: number, factor: number, x: Float64Array, j: number, count: number): void {
+  for (let d = 0; d < count; d++) y[i + d] = (y[i + d] as number) + factor * (x[j + d] as number)
 }
 
 /** Calls `visit` per query and head with the keys that it sees and their probabilities. */
@@ -41,11 +53,8 @@ function forEachQuery(
         const kvHead = Math.floor(head / group)
         for (let j = 0; j < keyCount; j++) {
           if ((causal && j > last) || (window > 0 && j <= last - window)) continue
-          let score = 0
-          for (let d = 0; d < headDim; d++) {
-            score += at(q, q0 + i, head * headDim + d) * at(k, k0 + j, kvHead * headDim + d)
-          }
-          score *= scale
+          const [from, to] = [(q0 + i) * q.cols + head * headDim, (k0 + j) * k.cols + kvHead * headDim]
+          const score = dot(q.values, from, k.values, to, headDim) * scale
           const t = softcap > 0 ? Math.tanh(score / softcap) : 0
           pairs.push({ key: k0 + j, p: softcap > 0 ? softcap * t : score, slope: 1 - t * t })
         }
@@ -63,15 +72,13 @@ function forEachQuery(
 
 /** y [Nq, H hd] and lse [H, Nq]. */
 export function attention(q: Matrix, k: Matrix, v: Matrix, options: AttentionCase): { y: Matrix; lse: Matrix } {
+  const { headDim } = options
   const y = matrix(q.rows, q.cols)
-  const lse = matrix(q.cols / options.headDim, q.rows)
+  const lse = matrix(q.cols / headDim, q.rows)
   forEachQuery(q, k, options, (query, head, kvHead, pairs, logSum) => {
     set(lse, head, query, logSum)
-    for (const { key, p } of pairs) {
-      for (let d = 0; d < options.headDim; d++) {
-        accumulate(y, query, head * options.headDim + d, p * at(v, key, kvHead * options.headDim + d))
-      }
-    }
+    for (const { key, p } of pairs)
+      add(y.values, query * y.cols + head * headDim, p, v.values, key * v.cols + kvHead * headDim, headDim)
   })
   return { y, lse }
 }
@@ -88,21 +95,15 @@ export function attentionBackward(
   const dk = matrix(k.rows, k.cols)
   const dv = matrix(v.rows, v.cols)
   forEachQuery(q, k, options, (query, head, kvHead, pairs) => {
-    const qColumn = head * headDim
-    const kColumn = kvHead * headDim
-    const dp = pairs.map(({ key }) => {
-      let dot = 0
-      for (let d = 0; d < headDim; d++) dot += at(dy, query, qColumn + d) * at(v, key, kColumn + d)
-      return dot
-    })
+    const ofQuery = query * q.cols + head * headDim
+    const ofKey = (key: number): number => key * k.cols + kvHead * headDim
+    const dp = pairs.map(({ key }) => dot(dy.values, ofQuery, v.values, ofKey(key), headDim))
     const mean = pairs.reduce((total, { p }, i) => total + p * (dp[i] as number), 0)
     pairs.forEach(({ key, p, slope }, i) => {
       const ds = p * ((dp[i] as number) - mean) * slope * scale
-      for (let d = 0; d < headDim; d++) {
-        accumulate(dq, query, qColumn + d, ds * at(k, key, kColumn + d))
-        accumulate(dk, key, kColumn + d, ds * at(q, query, qColumn + d))
-        accumulate(dv, key, kColumn + d, p * at(dy, query, qColumn + d))
-      }
+      add(dq.values, ofQuery, ds, k.values, ofKey(key), headDim)
+      add(dk.values, ofKey(key), ds, q.values, ofQuery, headDim)
+      add(dv.values, ofKey(key), p, dy.values, ofQuery, headDim)
     })
   })
   return { dq, dk, dv }

@@ -38,9 +38,8 @@ function largest(values: readonly number[]): number {
 }
 
 function blocksOf(values: ArrayLike<number>, size: number): number[][] {
-  return Array.from({ length: Math.ceil(values.length / size) }, (_, i) =>
-    Array.from(values).slice(i * size, (i + 1) * size),
-  )
+  const all = Array.from(values)
+  return Array.from({ length: Math.ceil(all.length / size) }, (_, i) => all.slice(i * size, (i + 1) * size))
 }
 
 /** Values in row-major order, float32 numbers. */
