@@ -163,7 +163,10 @@ export class ContinuousEngine implements InferenceEngine {
         if (!step && !before) break
         const queued = step && this.#parts.executor.queue(step)
         if (before) this.#deliver(before.jobs, await before.tokens)
-        before = step && queued && { jobs: step.draws, tokens: this.#draw(queued, step.draws) }
+        before = undefined
+        if (!step || !queued) continue
+        await this.#prepareMasks(step.draws)
+        before = { jobs: step.draws, tokens: this.#draw(queued, step.draws) }
       } catch (error) {
         before = undefined
         await this.#recover(error)
@@ -171,6 +174,19 @@ export class ContinuousEngine implements InferenceEngine {
     }
     this.#isRunning = false
     for (const resolve of this.#onIdle.splice(0)) resolve()
+  }
+
+  /** Lets masks be made that take longer than a turn of the event loop. */
+  async #prepareMasks(jobs: readonly Job[]): Promise<void> {
+    for (const job of jobs) {
+      if (job.answer.hasEnded) continue
+      try {
+        const prepared = job.request.mask?.prepare?.()
+        if (prepared) await prepared
+      } catch (error) {
+        this.#fail(job, error)
+      }
+    }
   }
 
   #draw(queued: QueuedStep, jobs: readonly Job[]): Promise<InferenceToken[]> {

@@ -443,6 +443,36 @@ describe('an engine', () => {
     })
   })
 
+  test('waits for a mask that is made in turns, and ends the answer whose mask could not be made', async () => {
+    const prompt = PROMPTS[2] as Int32Array
+    await withEngine(model, {}, async (engine) => {
+      let isMade = false
+      const slow: TokenMask = {
+        prepare: () =>
+          new Promise((resolve) =>
+            setImmediate(() => {
+              isMade = true
+              resolve()
+            }),
+          ),
+        allowed: (words) => {
+          if (!isMade) throw new Error('not made')
+          isMade = false
+          words[0] = 1 << 7
+          return true
+        },
+        accept: () => undefined,
+      }
+      const failing: TokenMask = { ...slow, prepare: () => Promise.reject(new Error('no such state')) }
+      const [ids, error] = await Promise.all([
+        idsOf(engine.submit(request(prompt, { mask: slow, maxNewTokens: 5 }))),
+        rejection(idsOf(engine.submit(request(prompt, { mask: failing })))),
+      ])
+      expect(ids).toEqual([7, 7, 7, 7, 7])
+      expect(error).toBe('no such state')
+    })
+  })
+
   test('a mask that fails, or lets nothing come, ends its own answer alone', async () => {
     const prompt = PROMPTS[2] as Int32Array
     await withEngine(model, {}, async (engine) => {
