@@ -9,6 +9,12 @@ export interface TokenMask {
    * @returns false where every id may come: `words` then mean nothing
    */
   allowed(words: Uint32Array): boolean
+  /**
+   * Makes what `allowed` tells next, in short turns of the event loop. Whoever does not call it waits in `allowed`.
+   *
+   * @returns undefined where nothing is left to make
+   */
+  prepare?(): Promise<void> | undefined
   /** The id that came. */
   accept(id: number): void
 }

@@ -5,8 +5,8 @@
  */
 
 import type { Terminal } from './byte-automaton.js'
+import type { Mask } from './configuration-masks.js'
 import { isTerminal, type State } from './program.js'
-import type { TerminalMask } from './terminal-masks.js'
 
 /** Where called rules return to: the states behind the calls, each with what lies below. */
 export interface Stack {
@@ -16,8 +16,8 @@ export interface Stack {
   readonly isBottom: boolean
   /** The configuration behind the return, once somebody asked. */
   returned?: Configuration
-  /** Masks of terminals that return here. */
-  masks?: Map<TerminalMask, Uint32Array>
+  /** The ids that go on here behind a terminal, by its list of exits. */
+  behind?: Map<Int32Array, Int32Array>
 }
 
 /** A place in a program that waits for a byte or a token. */
@@ -43,7 +43,8 @@ export interface Configuration {
   readonly next: Map<number, Configuration | null>
   /** The configuration of `states` alone. */
   withoutTerminals?: Configuration
-  mask?: Uint32Array
+  /** What its mask has beside those of up to a few terminals. */
+  mask?: Mask
 }
 
 /** A program with the configurations that were reached. */
@@ -72,7 +73,11 @@ export class Automaton {
     const known = from.next.get(byte)
     if (known !== undefined) return known
     const open = this.#open()
-    for (const { state, stack } of from.states) if (state.byte === byte) open.add(state.target!, stack)
+    for (const { state, stack } of from.states) {
+      if (state.byte === byte) open.add(state.target!, stack)
+      const target = state.branch?.(byte)
+      if (target !== undefined) open.add(target, stack)
+    }
     for (const { terminal, at, stack } of from.terminals) {
       const to = terminal.next(at, byte)
       if (to >= 0) open.addTerminal(terminal, to, stack)
@@ -102,6 +107,34 @@ export class Automaton {
     return stack.returned
   }
 
+  /** A configuration of another automaton for the same program, as one of this. */
+  adopt({ states, terminals, isComplete }: Configuration): Configuration {
+    const known = new Map<Stack, Stack>()
+    const open = {
+      states: states.map(({ state, stack }) => ({ state, stack: this.#adoptStack(stack, known) })),
+      terminals: terminals.map((node) => ({ ...node, stack: this.#adoptStack(node.stack, known) })),
+      isComplete,
+    }
+    return this.#close(open) as Configuration
+  }
+
+  /** Stacks may be deeper than calls can be. */
+  #adoptStack(stack: Stack, known: Map<Stack, Stack>): Stack {
+    const waiting = [stack]
+    for (let top = waiting.at(-1); top !== undefined; top = waiting.at(-1)) {
+      const missing = top.frames.filter(({ below }) => !known.has(below))
+      if (missing.length > 0 && !known.has(top)) {
+        for (const { below } of missing) waiting.push(below)
+        continue
+      }
+      waiting.pop()
+      if (known.has(top)) continue
+      const frames = top.frames.map(({ state, below }) => ({ state, below: known.get(below)! }))
+      known.set(top, this.#stackOf(frames, top.isBottom))
+    }
+    return known.get(stack)!
+  }
+
   /** The configuration with the places alone that wait for bytes of the program. */
   withoutTerminals(from: Configuration): Configuration {
     if (from.terminals.length === 0) return from
@@ -113,7 +146,11 @@ export class Automaton {
     return new OpenPlaces((state, below) => this.#stackOf([{ state, below }], false))
   }
 
-  #close({ states, terminals, isComplete }: OpenPlaces): Configuration | null {
+  #close({
+    states,
+    terminals,
+    isComplete,
+  }: Pick<Configuration, 'states' | 'terminals' | 'isComplete'>): Configuration | null {
     if (states.length === 0 && terminals.length === 0 && !isComplete) return null
     const mergedStates = new Map<number, StateNode>()
     for (const { state, stack } of states) {
@@ -218,7 +255,7 @@ class OpenPlaces {
       this.#seen.add(key)
       if (state.returns) this.#leave(stack)
       for (const other of state.also) this.#waiting.push({ state: other, stack })
-      if (state.byte !== undefined || state.token !== undefined) this.states.push(place)
+      if (state.byte !== undefined || state.token !== undefined || state.branch !== undefined) this.states.push(place)
       if (state.call === undefined) continue
       const below = this.#push(state.target!, stack)
       if (isTerminal(state.call)) {

@@ -19,6 +19,31 @@ export interface Terminal {
   maskKey(state: number, reach: number): string
   /** Whether an added token that is not special may come inside, by its id; absent: none may. */
   takesToken?(id: number): boolean
+  /** The same automaton as a table, for walks over a whole vocabulary; absent where it would be large. */
+  readonly table?: ByteTable
+  /** Where a state stands in a string of JSON; absent where the text of the string matters. */
+  placeInString?(state: number): PlaceInString
+}
+
+/** An automaton with a column for each group of bytes that no state tells apart. */
+export interface ByteTable {
+  readonly columns: number
+  /** The column of each byte. */
+  readonly column: Uint8Array
+  /** The state behind: `next[columns * state + column[byte]]`; -1: the byte may not come. */
+  readonly next: Int32Array
+  /** 1 for states in which the piece may end. */
+  readonly accepts: Uint8Array
+}
+
+/** A place in a string whose text does not matter. */
+export interface PlaceInString {
+  /** The place in the table of any string. */
+  readonly place: number
+  /** Characters that have to begin before the end. */
+  readonly needed: number
+  /** Characters that may begin; may be infinite. */
+  readonly most: number
 }
 
 /** Bytes `low` to `high` lead to state `to`. */
@@ -28,7 +53,7 @@ export interface ByteRange {
   readonly to: number
 }
 
-/** A terminal of a table: a column for each group of bytes that no state tells apart. */
+/** A terminal of a table. */
 export function tableTerminal(
   key: string,
   start: number,
@@ -54,12 +79,14 @@ export function tableTerminal(
     for (const { low, high, to } of ranges)
       table.fill(to, state * columns + column[low]!, state * columns + column[high]! + 1)
   })
+  const accepts = Uint8Array.from(accepting, Number)
   return {
     key,
     start,
     next: (state, byte) => table[state * columns + column[byte]!]!,
-    accepts: (state) => accepting[state]!,
+    accepts: (state) => accepts[state] === 1,
     maskKey: (state) => `${key}:${state}`,
+    table: { columns, column, next: table, accepts },
   }
 }
 
@@ -105,15 +132,8 @@ export function literalTerminal(key: string, texts: readonly string[]): Terminal
  * @param without id of an added token that may not come
  */
 export function freeText(without: number): Terminal {
-  const key = `free text without ${without}`
-  return {
-    key,
-    start: 0,
-    next: () => 0,
-    accepts: () => true,
-    maskKey: () => key,
-    takesToken: (id) => id !== without,
-  }
+  const table = tableTerminal(`free text without ${without}`, 0, [[{ low: 0, high: 255, to: 0 }]], [true])
+  return { ...table, takesToken: (id) => id !== without }
 }
 
 /**
@@ -128,21 +148,25 @@ export function textWithMarker(marker: string, isEnd: boolean): Terminal {
     if (bytes[at] === bytes[length]) length++
     fallback[at + 1] = length
   }
-  const key = `${isEnd ? 'without' : 'until'} ${marker}`
-  return {
-    key,
-    start: 0,
-    next(state, byte) {
-      if (state === bytes.length) return -1
-      let length = state
-      while (length > 0 && bytes[length] !== byte) length = fallback[length]!
-      if (bytes[length] === byte) length++
-      return isEnd && length === bytes.length ? -1 : length
-    },
-    accepts: (state) => isEnd || state === bytes.length,
-    maskKey: (state) => `${key}:${state}`,
-    takesToken: () => true,
+  const next = (state: number, byte: number): number => {
+    let length = state
+    while (length > 0 && bytes[length] !== byte) length = fallback[length]!
+    return bytes[length] === byte ? length + 1 : length
   }
+  const transitions: ByteRange[][] = []
+  for (let state = 0; state < bytes.length; state++) {
+    const own: ByteRange[] = []
+    for (let byte = 0; byte < 256; byte++) {
+      const to = next(state, byte)
+      if (!isEnd || to < bytes.length) own.push({ low: byte, high: byte, to })
+    }
+    transitions.push(own)
+  }
+  // The state behind the marker, from which nothing leads on.
+  if (!isEnd) transitions.push([])
+  const accepting = transitions.map((_, state) => isEnd || state === bytes.length)
+  const table = tableTerminal(`${isEnd ? 'without' : 'until'} ${marker}`, 0, transitions, accepting)
+  return { ...table, takesToken: () => true }
 }
 
 /** What another terminal takes, but its first byte that is no white space is not `byte`. */

@@ -2,9 +2,10 @@
 
 import type { TokenMask } from '../decoding/token-mask.js'
 import { ModelError } from '../lowrank-error.js'
-import { Automaton, type Configuration, type TerminalNode } from './automaton.js'
+import { runAtOnce, Turns } from '../turns.js'
+import { Automaton, type Configuration } from './automaton.js'
+import { ConfigurationMasks, type Mask, writeMask } from './configuration-masks.js'
 import type { State } from './program.js'
-import { setBit } from './terminal-masks.js'
 import { notAllowed, type TokenVocabulary } from './vocabulary.js'
 
 /** A grammar over the tokens of a vocabulary. Many answers may follow it at the same time. */
@@ -13,40 +14,89 @@ export interface CompiledGrammar {
   start(): TokenMask
 }
 
-// Configurations that answers share; deeply nested ones come once each, and would be kept for ever.
-const KEPT_CONFIGURATIONS = 20_000
-/** Bytes of masks that a grammar keeps beside those of the vocabulary. */
-const KEPT_MASKS = 32 * 2 ** 20
+// What answers share; deeply nested values come once each, and would be kept for ever.
+const KEPT_CONFIGURATIONS = 10_000
+const TURN_MS = 5
 
 /** @param start the state in which a value begins; it ends where that state's rule returns */
 export function grammarOf(start: State, vocabulary: TokenVocabulary): CompiledGrammar {
-  let masks = new Masks(new Automaton(start), vocabulary)
-  return {
-    start() {
-      if (masks.automaton.size > KEPT_CONFIGURATIONS) masks = new Masks(new Automaton(start), vocabulary)
-      return new GrammarMask(masks, vocabulary)
-    },
+  const grammar = new Grammar(start, vocabulary)
+  return { start: () => new GrammarMask(grammar) }
+}
+
+/** What the answers of a grammar share; begun anew where it has become large. */
+class Grammar {
+  readonly vocabulary: TokenVocabulary
+  /** The mask behind the end. */
+  readonly end: Mask
+  readonly #start: State
+  #masks: ConfigurationMasks
+  #most = KEPT_CONFIGURATIONS
+
+  constructor(start: State, vocabulary: TokenVocabulary) {
+    this.vocabulary = vocabulary
+    this.end = { bits: [], ids: [Int32Array.from(vocabulary.eosTokenIds)] }
+    this.#start = start
+    this.#masks = this.#new()
+  }
+
+  get masks(): ConfigurationMasks {
+    if (this.#masks.automaton.size > this.#most) {
+      this.#masks = this.#new()
+      this.#most = KEPT_CONFIGURATIONS
+    }
+    return this.#masks
+  }
+
+  /** The same place among what is kept now. An answer that nests deeply has room for as much again. */
+  adopt(at: Configuration): Configuration {
+    const { automaton } = this.masks
+    const adopted = automaton.adopt(at)
+    this.#most = Math.max(this.#most, 2 * automaton.size)
+    return adopted
+  }
+
+  #new(): ConfigurationMasks {
+    return new ConfigurationMasks(new Automaton(this.#start), this.vocabulary)
   }
 }
 
 class GrammarMask implements TokenMask {
-  readonly #masks: Masks
-  readonly #vocabulary: TokenVocabulary
+  readonly #grammar: Grammar
   readonly #eos: ReadonlySet<number>
+  #masks: ConfigurationMasks
   #at: Configuration
+  /** The mask of the present place, once it is known. */
+  #mask: Mask | undefined
   #isOver = false
 
-  constructor(masks: Masks, vocabulary: TokenVocabulary) {
-    this.#masks = masks
-    this.#vocabulary = vocabulary
-    this.#eos = new Set(vocabulary.eosTokenIds)
-    this.#at = masks.automaton.start
+  constructor(grammar: Grammar) {
+    this.#grammar = grammar
+    this.#eos = new Set(grammar.vocabulary.eosTokenIds)
+    this.#masks = grammar.masks
+    this.#at = this.#masks.automaton.start
+  }
+
+  prepare(): Promise<void> | undefined {
+    this.#mask ??= this.#isOver ? this.#grammar.end : this.#masks.find(this.#at)
+    return this.#mask === undefined ? this.#prepare() : undefined
+  }
+
+  async #prepare(): Promise<void> {
+    this.#mask = await new Turns(undefined, TURN_MS).run(this.#masks.make(this.#at))
   }
 
   allowed(words: Uint32Array): boolean {
-    const mask = this.#isOver ? this.#masks.end : this.#masks.of(this.#at)
-    words.set(mask.length > words.length ? mask.subarray(0, words.length) : mask)
-    words.fill(0, Math.min(mask.length, words.length))
+    this.#mask ??= this.#isOver
+      ? this.#grammar.end
+      : (this.#masks.find(this.#at) ?? runAtOnce(this.#masks.make(this.#at)))
+    writeMask(this.#mask, words)
+    if (words.every((word) => word === 0)) {
+      throw new ModelError(
+        '[grammar] expected a token that continues the value, got a vocabulary without one; use a model with byte-level ' +
+          'BPE, or with byte fallback',
+      )
+    }
     return true
   }
 
@@ -54,17 +104,22 @@ class GrammarMask implements TokenMask {
     if (this.#eos.has(id)) {
       if (!this.#at.isComplete) throw notAllowed(id)
       this.#isOver = true
+      this.#mask = undefined
       return
     }
     const next = this.#isOver ? null : this.#next(id)
     if (next === null) throw notAllowed(id)
-    this.#at = next
+    const { masks } = this.#grammar
+    this.#at = masks === this.#masks ? next : this.#grammar.adopt(next)
+    this.#masks = masks
+    this.#mask = undefined
   }
 
   #next(id: number): Configuration | null {
     const { automaton } = this.#masks
-    const bytes = this.#vocabulary.bytesOf(id)
-    if (bytes === undefined) return automaton.stepToken(this.#at, id, this.#vocabulary.addedTextIds.has(id))
+    const { vocabulary } = this.#grammar
+    const bytes = vocabulary.bytesOf(id)
+    if (bytes === undefined) return automaton.stepToken(this.#at, id, vocabulary.addedTextIds.has(id))
     if (bytes.length === 0) return null
     let at: Configuration | null = this.#at
     for (const byte of bytes) {
@@ -72,95 +127,5 @@ class GrammarMask implements TokenMask {
       if (at === null) return null
     }
     return at
-  }
-}
-
-/** Makes and keeps the masks of configurations. */
-class Masks {
-  readonly automaton: Automaton
-  readonly end: Uint32Array
-  readonly #vocabulary: TokenVocabulary
-  readonly #words: number
-  readonly #path: Configuration[] = []
-  #kept: { mask?: Uint32Array; masks?: unknown }[] = []
-
-  constructor(automaton: Automaton, vocabulary: TokenVocabulary) {
-    this.automaton = automaton
-    this.#vocabulary = vocabulary
-    this.#words = (vocabulary.size + 31) >>> 5
-    this.end = new Uint32Array(this.#words)
-    for (const id of vocabulary.eosTokenIds) setBit(this.end, id)
-  }
-
-  of(at: Configuration): Uint32Array {
-    if (at.mask !== undefined) return at.mask
-    const [only] = at.terminals
-    // Inside a string the mask does not depend on how much of it is there.
-    if (only !== undefined && at.terminals.length === 1 && at.states.length === 0 && !at.isComplete) {
-      return this.#ofTerminal(only)
-    }
-    const mask = new Uint32Array(this.#words)
-    for (const node of at.terminals) {
-      const own = this.#ofTerminal(node)
-      for (let word = 0; word < own.length; word++) mask[word]! |= own[word]!
-    }
-    for (const { state } of at.states) if (state.token !== undefined) setBit(mask, state.token)
-    if (at.states.length > 0) this.#walk(0, this.automaton.withoutTerminals(at), mask)
-    if (at.isComplete) for (const id of this.#vocabulary.eosTokenIds) setBit(mask, id)
-    if (mask.every((word) => word === 0)) {
-      throw new ModelError(
-        '[grammar] expected a token that continues the value, got a vocabulary without one; use a model with byte-level ' +
-          'BPE, or with byte fallback',
-      )
-    }
-    at.mask = mask
-    this.#keep(at)
-    return mask
-  }
-
-  /** What may come inside a terminal, and behind it. */
-  #ofTerminal({ terminal, at, stack }: TerminalNode): Uint32Array {
-    const own = this.#vocabulary.masks.get(terminal, at)
-    if (own.exits.length === 0) return own.inside
-    const behind = this.automaton.returned(stack)
-    if (behind.terminals.length === 0 && behind.states.every(({ state }) => state.byte === undefined)) return own.inside
-    const known = stack.masks?.get(own)
-    if (known !== undefined) return known
-    const mask = own.inside.slice()
-    for (const node of own.exits) this.#walk(node, behind, mask)
-    if (stack.masks === undefined) stack.masks = new Map()
-    stack.masks.set(own, mask)
-    this.#keep(stack)
-    return mask
-  }
-
-  /** Sets the bits of the tokens below a node whose bytes lead somewhere from a configuration. */
-  #walk(root: number, from: Configuration, mask: Uint32Array): void {
-    const { byte, depth, end, first, ids } = this.#vocabulary.trie
-    const path = this.#path
-    const level = depth[root]!
-    path[level] = from
-    const last = end[root]!
-    for (let node = root + 1; node < last; ) {
-      const to = this.automaton.step(path[depth[node]! - 1]!, byte[node]!)
-      if (to === null) {
-        node = end[node]!
-        continue
-      }
-      path[depth[node]!] = to
-      for (let at = first[node]!; at < first[node + 1]!; at++) setBit(mask, ids[at]!)
-      node++
-    }
-  }
-
-  #keep(owner: { mask?: Uint32Array; masks?: unknown }): void {
-    if (4 * this.#words * this.#kept.length > KEPT_MASKS) {
-      for (const kept of this.#kept) {
-        delete kept.mask
-        delete kept.masks
-      }
-      this.#kept = []
-    }
-    this.#kept.push(owner)
   }
 }

@@ -5,6 +5,7 @@
 import { OptionError } from '../lowrank-error.js'
 import { type Steps, Turns } from '../turns.js'
 import { type CompiledGrammar, grammarOf } from './grammar-mask.js'
+import { type Member, MemberNames } from './member-names.js'
 import { type GrammarRule, Program, type State } from './program.js'
 import { type ArrayForm, type ObjectForm, type Rule, rulesOf } from './schema-rules.js'
 import type { TokenVocabulary } from './vocabulary.js'
@@ -177,29 +178,37 @@ class RuleWriter {
   *#object({ slots: all, others }: ObjectForm): Steps<State> {
     const program = this.#program
     const slots = all.filter(({ rule }) => this.#productive.has(rule))
+    const lastRequired = slots.findLastIndex(({ isRequired }) => isRequired)
     const close = program.text('}', program.returning())
-    // Before a member, the first or a later one, and behind one: the state for each place in the order of members.
-    let first = program.state([close])
-    let later = program.state()
-    let behind = program.state([close, program.text(',', this.#space(later))])
-    if (others !== undefined && this.#productive.has(others.rule)) {
-      const value = program.call(this.#rule(others.rule), behind)
-      const name = program.call(others.name, program.text(':', this.#space(value)))
-      first.also.push(name)
-      later.also.push(name)
-    } else behind = program.state([close])
-    let canEnd = true
-    for (const { name, rule, isRequired } of slots.reverse()) {
-      const value = program.call(this.#rule(rule), behind)
-      const member = program.text(`${JSON.stringify(name)}:`, this.#space(value))
-      first = program.state(isRequired ? [member] : [member, first])
-      later = program.state(isRequired ? [member] : [member, later])
-      canEnd &&= !isRequired
-      behind = program.state([program.text(',', this.#space(later)), ...(canEnd ? [close] : [])])
-      if (program.size > MOST_STATES) throw tooLarge()
+    // Before a member that is not the first: one of the schema from that place on, or one behind all of these.
+    const later = slots.map(() => program.state())
+    const end = program.state()
+    const hasOthers = others !== undefined && this.#productive.has(others.rule)
+    const behind = (at: number): State => {
+      const state = program.state(at > lastRequired ? [close] : [])
+      if (at < slots.length || hasOthers) state.also.push(program.text(',', this.#space(later[at] ?? end)))
+      return state
+    }
+    if (hasOthers) {
+      const value = program.call(this.#rule(others.rule), behind(slots.length))
+      end.also.push(program.call(others.name, program.text(':', this.#space(value))))
+    }
+    const members: Member[] = []
+    let letters = 0
+    for (const [at, { name, rule, isRequired }] of slots.entries()) {
+      const text = `${JSON.stringify(name)}:`
+      members.push({ text, isRequired, target: this.#space(program.call(this.#rule(rule), behind(at + 1))) })
+      letters += text.length
+      if (program.size + letters > MOST_STATES) throw tooLarge()
       yield
     }
-    return program.text('{', first)
+    const names = yield* MemberNames.read(program, members)
+    for (const [at, state] of later.entries()) {
+      state.also.push(names.from(at))
+      if (at > lastRequired) state.also.push(end)
+    }
+    const first = slots.length === 0 ? [] : [names.from(0)]
+    return program.text('{', program.state(lastRequired < 0 ? [...first, close, end] : first))
   }
 
   *#array(form: ArrayForm): Steps<State> {

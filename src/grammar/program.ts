@@ -23,6 +23,8 @@ export interface State {
   /** What is called; it returns to `target`. */
   call?: GrammarRule | Terminal
   target?: State
+  /** The state behind a byte, where bytes are many: made when it is asked for, and the same by its id. */
+  branch?(byte: number): State | undefined
   /** Whether the rule may end here. */
   returns?: true
 }
@@ -30,9 +32,17 @@ export interface State {
 /** Makes states. */
 export class Program {
   #count = 0
+  #reserved = 0
 
   get size(): number {
     return this.#count
+  }
+
+  /** The first id for the states of a tree, `each` of them at each node: they are made when they are asked for. */
+  reserve(nodes: number, each: number): number {
+    this.#count += nodes
+    this.#reserved += nodes * each
+    return -this.#reserved
   }
 
   state(also: readonly State[] = []): State {

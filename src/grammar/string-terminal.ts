@@ -4,6 +4,7 @@
  */
 
 import { type ByteRange, type Terminal, tableTerminal } from './byte-automaton.js'
+import type { StringTable } from './string-tokens.js'
 import type { CodeTransition, TextAutomaton } from './text-automaton.js'
 
 // Where a string of JSON stands. Numbers of hexadecimal digits that are still to come follow the names.
@@ -35,6 +36,9 @@ const STATES = 22
 
 /** States of a string by byte; -1 where a byte may not come. */
 const TABLE = makeTable()
+
+/** Any string of JSON. */
+export const ANY_STRING: StringTable = { next: TABLE, inside: INSIDE, behind: BEHIND }
 
 function makeTable(): Int8Array {
   const table = new Int8Array(STATES * 256).fill(-1)
@@ -110,6 +114,10 @@ export function stringTerminal(min: number, max: number): Terminal {
       const count = state >>> 5
       const needed = Math.min(Math.max(0, min - count), reach + 1)
       return `string ${state & 31} ${needed} ${Math.min(max - count, reach + 1)}`
+    },
+    placeInString(state) {
+      const count = state >>> 5
+      return { place: state & 31, needed: Math.max(0, min - count), most: max - count }
     },
   }
 }

@@ -3,8 +3,11 @@
  * all grammars share them, whatever stands round the piece.
  */
 
-import type { Terminal } from './byte-automaton.js'
-import type { TokenTrie } from './token-trie.js'
+import { runAtOnce, type Steps } from '../turns.js'
+import type { ByteTable, Terminal } from './byte-automaton.js'
+import { ANY_STRING } from './string-terminal.js'
+import { StringTokens } from './string-tokens.js'
+import { setBit, type TokenTrie } from './token-trie.js'
 
 /** What a state of a terminal allows. */
 export interface TerminalMask {
@@ -21,16 +24,27 @@ const MEMORY = 64 * 2 ** 20
 export class TerminalMasks {
   readonly #trie: TokenTrie
   readonly #addedTextIds: ReadonlySet<number>
-  readonly #words: number
+  readonly #size: number
   readonly #kept = new Map<string, TerminalMask>()
-  readonly #states: Int32Array
+  /** By the place in a string. */
+  readonly #strings = new Map<number, StringTokens>()
   #bytes = 0
 
   constructor(trie: TokenTrie, addedTextIds: ReadonlySet<number>, size: number) {
     this.#trie = trie
     this.#addedTextIds = addedTextIds
-    this.#words = (size + 31) >>> 5
-    this.#states = new Int32Array(trie.longest + 1)
+    this.#size = size
+  }
+
+  /** Makes what nearly every grammar asks for. */
+  *prepare(): Steps<void> {
+    const { inside } = ANY_STRING
+    this.#strings.set(inside, yield* StringTokens.read(this.#trie, this.#size, ANY_STRING, inside))
+  }
+
+  /** A mask that is there. */
+  find(terminal: Terminal, state: number): TerminalMask | undefined {
+    return this.#kept.get(terminal.maskKey(state, this.#trie.longest))
   }
 
   get(terminal: Terminal, state: number): TerminalMask {
@@ -48,29 +62,68 @@ export class TerminalMasks {
   }
 
   #make(terminal: Terminal, state: number): TerminalMask {
-    const { byte, depth, end, first, ids } = this.#trie
-    const inside = new Uint32Array(this.#words)
-    const exits: number[] = []
-    const states = this.#states
-    states[0] = state
-    for (let node = 1; node < byte.length; ) {
-      const level = depth[node]!
-      const to = terminal.next(states[level - 1]!, byte[node]!)
-      if (to < 0) {
-        node = end[node]!
-        continue
-      }
-      states[level] = to
-      for (let at = first[node]!; at < first[node + 1]!; at++) setBit(inside, ids[at]!)
-      if (end[node]! > node + 1 && terminal.accepts(to)) exits.push(node)
-      node++
+    const found = terminal.placeInString?.(state)
+    if (found !== undefined) return this.#stringTokens(found.place).mask(found.needed, found.most)
+    const inside = new Uint32Array((this.#size + 31) >>> 5)
+    const exits = terminal.table
+      ? tokensOfTable(this.#trie, terminal.table, state, inside)
+      : tokensOf(this.#trie, terminal, state, inside)
+    if (terminal.takesToken !== undefined)
+      for (const id of this.#addedTextIds) if (terminal.takesToken(id)) setBit(inside, id)
+    return { inside, exits }
+  }
+
+  #stringTokens(place: number): StringTokens {
+    let tokens = this.#strings.get(place)
+    if (tokens === undefined) {
+      tokens = runAtOnce(StringTokens.read(this.#trie, this.#size, ANY_STRING, place))
+      this.#strings.set(place, tokens)
     }
-    for (const id of this.#addedTextIds) if (terminal.takesToken?.(id)) setBit(inside, id)
-    return { inside, exits: Int32Array.from(exits) }
+    return tokens
   }
 }
 
-/** Sets the bit of an id. */
-export function setBit(words: Uint32Array, id: number): void {
-  words[id >>> 5]! |= 1 << (id & 31)
+/** Sets the bits of tokens that stay inside; returns the exits. */
+function tokensOf(trie: TokenTrie, terminal: Terminal, state: number, inside: Uint32Array): Int32Array {
+  const { byte, depth, end, first, ids } = trie
+  const exits: number[] = []
+  const states = new Int32Array(trie.longest + 1)
+  states[0] = state
+  for (let node = 1; node < byte.length; ) {
+    const level = depth[node]!
+    const to = terminal.next(states[level - 1]!, byte[node]!)
+    if (to < 0) {
+      node = end[node]!
+      continue
+    }
+    states[level] = to
+    for (let at = first[node]!; at < first[node + 1]!; at++) setBit(inside, ids[at]!)
+    if (end[node]! > node + 1 && terminal.accepts(to)) exits.push(node)
+    node++
+  }
+  return Int32Array.from(exits)
+}
+
+/** The same through a table, without a call for each byte: most states of a pattern let most of a vocabulary come. */
+function tokensOfTable(trie: TokenTrie, table: ByteTable, state: number, inside: Uint32Array): Int32Array {
+  const { byte, depth, end, first, ids } = trie
+  const { columns, column, next, accepts } = table
+  const exits: number[] = []
+  // Where the row of a state begins, by depth.
+  const rows = new Int32Array(trie.longest + 1)
+  rows[0] = columns * state
+  for (let node = 1; node < byte.length; ) {
+    const level = depth[node]!
+    const to = next[rows[level - 1]! + column[byte[node]!]!]!
+    if (to < 0) {
+      node = end[node]!
+      continue
+    }
+    rows[level] = columns * to
+    const last = first[node + 1]!
+    for (let at = first[node]!; at < last; at++) setBit(inside, ids[at]!)
+    if (accepts[to] === 1 && end[node]! > node + 1) exits.push(node)
+    node++
+  }
+  return Int32Array.from(exits)
 }

@@ -81,3 +81,8 @@ export function* buildTrie(tokens: Iterable<readonly [id: number, bytes: string]
 function byBytes([a, idA]: readonly [string, number], [b, idB]: readonly [string, number]): number {
   return a < b ? -1 : a > b ? 1 : idA - idB
 }
+
+/** Sets the bit of an id. */
+export function setBit(words: Uint32Array, id: number): void {
+  words[id >>> 5]! |= 1 << (id & 31)
+}

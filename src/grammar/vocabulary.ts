@@ -88,6 +88,8 @@ function* read(tokenizer: Tokenizer, eosTokenIds: readonly number[]): Steps<Toke
   }
   const trie = yield* buildTrie(texts)
   const size = Math.max(vocabSize, ...eosTokenIds.map((id) => id + 1))
+  const masks = new TerminalMasks(trie, addedTextIds, size)
+  yield* masks.prepare()
   return {
     size,
     trie,
@@ -98,7 +100,7 @@ function* read(tokenizer: Tokenizer, eosTokenIds: readonly number[]): Steps<Toke
       return id !== undefined && bytes[id] === undefined ? id : undefined
     },
     addedTextIds,
-    masks: new TerminalMasks(trie, addedTextIds, size),
+    masks,
   }
 }
 
