@@ -11,7 +11,7 @@ import type { ServerEvent } from './event-stream.js'
 import { type FieldTable, onlyNeutral, readFields } from './fields.js'
 import { type AskedRequest, readAsked, textPrompt } from './read-asked.js'
 import type { ServedModel } from './served-model.js'
-import { tokenText } from './token-logprobs.js'
+import { TextOffsets, tokenText } from './token-logprobs.js'
 
 const WHERE = 'completions'
 
@@ -103,8 +103,8 @@ class CompletionWriter implements AnswerWriter {
   }
   /** What stands before the answers to each prompt. */
   readonly #echoed: readonly string[]
-  /** Characters of each choice that are told. */
-  readonly #told: number[] = []
+  /** How far each choice is told. */
+  readonly #offsets: TextOffsets[] = []
 
   constructor(
     served: ServedModel,
@@ -165,11 +165,8 @@ class CompletionWriter implements AnswerWriter {
     if (this.#logprobs === undefined) return null
     const { tokenizer } = this.#served
     const texts = tokens.map(({ id }) => tokenText(tokenizer, id))
-    const offsets = texts.map((text) => {
-      const at = this.#told[index] ?? 0
-      this.#told[index] = at + text.length
-      return at
-    })
+    this.#offsets[index] ??= new TextOffsets(tokenizer)
+    const offsets = this.#offsets[index]
     return {
       tokens: texts,
       token_logprobs: tokens.map(({ logprob = 0 }) => Math.max(-9999, logprob)),
@@ -181,7 +178,7 @@ class CompletionWriter implements AnswerWriter {
                 topLogprobs.map(({ id, logprob }) => [tokenText(tokenizer, id), Math.max(-9999, logprob)]),
               ),
             ),
-      text_offset: offsets,
+      text_offset: tokens.map(({ id }) => offsets?.next(id)),
     }
   }
 }

@@ -160,6 +160,27 @@ describe('a chat completion', () => {
     expect(streamed).toEqual(content)
   })
 
+  it('tells the bytes of tokens that are parts of characters, the likeliest ones too, whole and in pieces', async () => {
+    const text = 'π 😀 two'
+    const { post } = serveScripted(text)
+    const asked = { model: 'tiny', messages: HELLO, logprobs: true, top_logprobs: 2 }
+    const answer = (await (await post('/v1/chat/completions', asked)).json()) as { choices: Choice[] }
+    const content = answer.choices[0]?.logprobs?.content ?? []
+    expect(Buffer.from(content.flatMap(({ bytes }) => bytes)).toString()).toBe(text)
+    // The small vocabulary has both characters as single bytes.
+    expect(content.slice(0, 2)).toMatchObject([
+      { token: '\\xcf', bytes: [0xcf] },
+      { token: '\\x80', bytes: [0x80] },
+    ])
+    for (const { token, bytes, top_logprobs: top } of content) {
+      expect(top[0]).toEqual({ token, bytes, logprob: -0.5 })
+      expect((top[1] as { bytes?: number[] }).bytes?.length).toBeGreaterThan(0)
+    }
+    const events = await eventsOf(await post('/v1/chat/completions', { ...asked, stream: true }))
+    const streamed = (events.slice(0, -1) as Chunk[]).flatMap(({ choices }) => choices[0]?.logprobs?.content ?? [])
+    expect(streamed).toEqual(content)
+  })
+
   it('draws as the request says, else as OpenAI does; temperature 0 takes the most likely token', async () => {
     const { post, engine } = serveScripted('one')
     const ask = async (more: object): Promise<unknown> => {

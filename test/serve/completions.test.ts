@@ -78,6 +78,16 @@ describe('a completion', () => {
     )
   })
 
+  it('names parts of characters by their bytes, none in place of another, and counts characters', async () => {
+    const { post } = serveScripted('π two')
+    const { choices } = await completed(post(PATH, { model: 'tiny', prompt: 'x', logprobs: 2 }))
+    const logprobs = choices[0]?.logprobs as Record<'tokens' | 'text_offset' | 'top_logprobs', unknown[]>
+    expect(logprobs.tokens).toEqual(['bytes:\\xcf', 'bytes:\\x80', ' two'])
+    expect(logprobs.text_offset).toEqual([0, 0, 1])
+    // The id behind that of the byte is that of the next byte.
+    expect(logprobs.top_logprobs[0]).toEqual({ 'bytes:\\xcf': -0.5, 'bytes:\\xd0': -1.5 })
+  })
+
   it.each<[object, string, RegExp]>([
     [{ prompt: '' }, 'prompt', /expected a prompt of at least one token, got an empty one/],
     [{ prompt: [] }, 'prompt', /a text, a list of token ids, or a list of either/],
