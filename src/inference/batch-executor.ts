@@ -5,6 +5,7 @@
 import type { AdapterTensors } from '../adapters/adapter-set.js'
 import type { SamplingParameters } from '../ops/sample.js'
 import type { InferenceToken } from './inference-request.js'
+import type { SparseLogits } from './logit-additions.js'
 
 /** What a step needs to know of a sequence. */
 export interface BatchRow {
@@ -47,9 +48,13 @@ export interface QueuedStep {
   /**
    * Queues the draws: of the chunks that end their prompts, then of the rows, in their order.
    * @param masks for each draw the ids that may come, or undefined for all.
+   * @param additions for each draw what is added to its logits, or undefined for nothing.
    * @returns the tokens
    */
-  draw(masks: readonly (Uint32Array | undefined)[]): Promise<InferenceToken[]>
+  draw(
+    masks: readonly (Uint32Array | undefined)[],
+    additions: readonly (SparseLogits | undefined)[],
+  ): Promise<InferenceToken[]>
 }
 
 /** Computes steps, one after the other. */

@@ -1,6 +1,8 @@
 /** @file Tokens from logits, each row by its own request's rules, and the newest token of each sequence. */
 
+import { add } from '../ops/add.js'
 import { copy_ } from '../ops/cast.js'
+import { gatherRows, scatterRows_ } from '../ops/rows.js'
 import { SAMPLING_NUMBERS, type SamplingParameters, sampleRows_, writeSamplingRow } from '../ops/sample.js'
 import { topLogProbs } from '../ops/top-log-probs.js'
 import type { Device } from '../tensor/device.js'
@@ -8,6 +10,7 @@ import { scope, unregisterFromScope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
 import type { BatchRow } from './batch-executor.js'
 import type { InferenceToken } from './inference-request.js'
+import type { SparseLogits } from './logit-additions.js'
 
 /** What is kept for a sequence while it runs. */
 interface SlotState {
@@ -88,15 +91,23 @@ export class Drawing {
       copy_(column.slice(to, to + count), this.#newest.slice(from, from + count))
   }
 
-  /** Queues the draws of all rows. Masks are by `index`. */
-  async draw(logits: Tensor, rows: readonly DrawnRow[], masks: Masks): Promise<DrawnToken[]> {
+  /** Queues the draws of all rows. Masks and additions are by `index`. */
+  async draw(
+    logits: Tensor,
+    rows: readonly DrawnRow[],
+    masks: Masks,
+    additions: readonly (SparseLogits | undefined)[],
+  ): Promise<DrawnToken[]> {
     const queued = scope(() => {
+      const takeAway = this.#add(logits, rows, additions)
       const ids = Tensor.empty(this.#device, [rows.length, 1], 'int32')
       // Those with a penalty have ids to remember, each for itself: they are drawn once more, by that.
       this.#sample(logits, ids, rows, masks)
       for (const [i, row] of rows.entries())
         if (row.state.seen && !row.state.hasEnded)
           this.#sample(logits.slice(i, i + 1), ids.slice(i, i + 1), [row], masks, row.state.seen)
+      // Log probabilities are those of the model.
+      takeAway()
       for (const { from, to, count } of runsOf(rows.map(({ slot }, i) => ({ from: i, to: slot }))))
         copy_(this.#newest.slice(to, to + count), ids.slice(from, from + count))
       return { ids: ids.readInt32(), asked: this.#logProbs(logits, ids, rows) }
@@ -121,6 +132,25 @@ export class Drawing {
         }
       }
     return tokens
+  }
+
+  /**
+   * Adds to logits in place: the elements of a row are rows of one column.
+   * @returns puts the logits back that were there
+   */
+  #add(logits: Tensor, rows: readonly DrawnRow[], additions: readonly (SparseLogits | undefined)[]): () => void {
+    const undo = rows.map(({ index, state }, i) => {
+      const added = additions[index]
+      if (!added || state.hasEnded) return undefined
+      const elements = logits.slice(i, i + 1).reshape([logits.cols, 1])
+      const at = Tensor.from(this.#device, added.ids, [added.ids.length])
+      const before = gatherRows(elements, at)
+      scatterRows_(elements, at, add(before, Tensor.from(this.#device, added.values, before.shape)))
+      return () => scatterRows_(elements, at, before)
+    })
+    return () => {
+      for (const one of undo) one?.()
+    }
   }
 
   #sample(logits: Tensor, ids: Tensor, rows: readonly DrawnRow[], masks: Masks, seen?: Tensor): void {

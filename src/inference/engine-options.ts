@@ -5,6 +5,7 @@ import { OptionError } from '../lowrank-error.js'
 import { anything, boolean, instance, integer, number, objectOf, type Rule, text } from '../options/rules.js'
 import { expectOptions, type OptionTable } from '../options/table.js'
 import type { InferenceRequest } from './inference-request.js'
+import { MOST_BIASES } from './logit-additions.js'
 
 export interface InferenceOptions {
   /**
@@ -114,6 +115,10 @@ const SAMPLING_PARAMETERS = {
   seed: { rule: integer({ min: 0 }), isRequired: true, help: 'seed of the draws' },
 } as const satisfies OptionTable<NonNullable<InferenceRequest['sampling']>>
 
+function isBias(value: unknown): boolean {
+  return value instanceof Map && value.size <= MOST_BIASES && [...value.values()].every(Number.isFinite)
+}
+
 /** What `submit` takes. */
 const INFERENCE_REQUEST = {
   promptIds: { rule: ids, isRequired: true, help: "the prompt's tokens" },
@@ -128,6 +133,17 @@ const INFERENCE_REQUEST = {
     rule: objectOf(anything, 'SamplingParameters'),
     otherwise: 'none: the most likely token',
     help: 'how tokens are drawn',
+  },
+  logitBias: {
+    rule: instance(`a Map of at most ${MOST_BIASES} ids to numbers`, isBias),
+    otherwise: 'none',
+    help: 'what is added to the logits of ids',
+  },
+  presencePenalty: { rule: number({}), default: 0, help: 'what is taken from logits of ids that the answer has' },
+  frequencyPenalty: {
+    rule: number({}),
+    default: 0,
+    help: 'what is taken from the logit of an id for each time that the answer has it',
   },
   logprobs: {
     rule: integer({ min: 0, max: 20 }),
@@ -148,7 +164,12 @@ const INFERENCE_REQUEST = {
 export function expectRequest(request: InferenceRequest, vocabSize: number): void {
   expectOptions('inference', request, INFERENCE_REQUEST)
   if (request.sampling) expectOptions('inference', request.sampling, SAMPLING_PARAMETERS)
-  const wrong = request.promptIds.find((id) => id < 0 || id >= vocabSize)
-  if (wrong !== undefined)
-    throw new OptionError(`[inference] expected ids in [0, ${vocabSize}) for promptIds, got ${describeValue(wrong)}`)
+  const isWrong = (id: number): boolean => !Number.isInteger(id) || id < 0 || id >= vocabSize
+  const { promptIds, logitBias } = request
+  for (const [name, wrong] of [
+    ['promptIds', promptIds.find(isWrong)],
+    ['logitBias', [...(logitBias?.keys() ?? [])].find(isWrong)],
+  ] as const)
+    if (wrong !== undefined)
+      throw new OptionError(`[inference] expected ids in [0, ${vocabSize}) for ${name}, got ${describeValue(wrong)}`)
 }

@@ -17,6 +17,7 @@ import type {
   InferenceToken,
 } from './inference-request.js'
 import type { LoadedAdapter, LoadedAdapters } from './loaded-adapters.js'
+import { LogitAdditions } from './logit-additions.js'
 import type { PagePool } from './page-pool.js'
 import { Scheduler, type Sequence } from './scheduler.js'
 
@@ -25,6 +26,7 @@ interface Job extends Sequence {
   readonly request: InferenceRequest
   readonly answer: GrowingAnswer
   readonly loaded: LoadedAdapter | undefined
+  readonly additions: LogitAdditions | undefined
   /** Tokens of the answer that have come. */
   length: number
   /** Called once, when it is over. */
@@ -190,7 +192,9 @@ export class ContinuousEngine implements InferenceEngine {
   }
 
   #draw(queued: QueuedStep, jobs: readonly Job[]): Promise<InferenceToken[]> {
-    const tokens = queued.draw(jobs.map((job) => this.#maskOf(job)))
+    const masks = jobs.map((job) => this.#maskOf(job))
+    const additions = jobs.map(({ answer, additions }) => (answer.hasEnded ? undefined : additions?.next()))
+    const tokens = queued.draw(masks, additions)
     // It is awaited later: a failure meanwhile is no surprise to Node.
     tokens.catch(() => undefined)
     return tokens
@@ -231,6 +235,7 @@ export class ContinuousEngine implements InferenceEngine {
         this.#counts.cachedTokens += job.cachedTokens
         job.answer.cachedTokens = job.cachedTokens
       }
+      job.additions?.accept(token.id)
       job.length++
       this.#counts.generatedTokens++
       job.answer.push(token)
@@ -308,6 +313,7 @@ export class ContinuousEngine implements InferenceEngine {
       request,
       answer,
       loaded,
+      additions: LogitAdditions.of(request),
       slot: -1,
       promptIds: request.promptIds.slice(),
       maxNewTokens: request.maxNewTokens,

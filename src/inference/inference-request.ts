@@ -22,8 +22,25 @@ export interface InferenceRequest {
    */
   readonly sampling?: SamplingParameters
   /**
+   * Numbers that are added to the logits of ids before a token is drawn, 1024 ids at most.
+   * @default none
+   */
+  readonly logitBias?: ReadonlyMap<number, number>
+  /**
+   * Taken from the logits of ids that the answer has already, whatever their number. Tokens of the prompt do not count.
+   * Biases and both penalties come before the repetition penalty of `sampling`, which multiplies.
+   * @default 0
+   */
+  readonly presencePenalty?: number
+  /**
+   * Taken from the logit of an id for each time that the answer has it already.
+   * @default 0
+   */
+  readonly frequencyPenalty?: number
+  /**
    * How many of the most likely ids come with each token, with their log probabilities, 0 to 20. The token's own
-   * log probability comes, too. Log probabilities are of the model's own distribution: before temperature and masks.
+   * log probability comes, too. Log probabilities are of the model's own distribution: before biases, penalties,
+   * temperature and masks.
    * @default none: no log probabilities
    */
   readonly logprobs?: number

@@ -63,9 +63,9 @@ export class ModelExecutor implements BatchExecutor {
     const queued = passes.filter((pass) => pass !== undefined)
     const { drawing } = this.#state
     return {
-      draw: async (masks) => {
+      draw: async (masks, additions) => {
         const parts = queued.map(({ logits, rows, isKept }) => {
-          const tokens = drawing.draw(logits, rows, masks)
+          const tokens = drawing.draw(logits, rows, masks, additions)
           if (!isKept) logits.dispose()
           return tokens
         })

@@ -4,6 +4,7 @@ import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { createModel } from '../causal-lm/create-model.js'
 import { Device } from '../tensor/device.js'
 import type { BatchRow } from './batch-executor.js'
+import { MOST_BIASES } from './logit-additions.js'
 import { ModelExecutor } from './model-executor.js'
 import { MOST_SHAPES } from './recorded-steps.js'
 
@@ -26,7 +27,7 @@ export async function stepMemory(
   model: CausalLM,
   { pageSize, maxSequences, maxModelLen, prefillTokens }: StepLimits,
 ): Promise<number> {
-  const { rawConfig, dtype, quantization } = model
+  const { config, rawConfig, dtype, quantization } = model
   const device = Device.open(model.device.type, { dryRun: true })
   try {
     const dry = createModel(rawConfig, { device, dtype, ...(quantization && { quantization }) })
@@ -41,6 +42,10 @@ export async function stepMemory(
       ...{ slot, pages, adapter: undefined, sampling: SAMPLING, logprobs: 20 },
       promptIds: new Int32Array(length),
     })
+    // An answer of all positions, each with a token of its own.
+    const ids = new Int32Array(Math.min(config.vocabSize, MOST_BIASES + maxModelLen))
+    const addition = { ids, values: new Float32Array(ids.length) }
+    const additions = Array.from({ length: maxSequences }, () => addition)
     const growing = Array.from({ length: maxSequences - 1 }, (_, i) => ({ row: row(i + 1, 1), position: 1 }))
     const prompt = { row: row(0, tokens), first: 0, end: tokens }
     // From the second time on the answers of so many sequences are a list, which keeps what it computes. The prompt
@@ -48,7 +53,7 @@ export async function stepMemory(
     for (let fewer = Math.min(MOST_SHAPES - 1, growing.length); fewer >= 0; fewer--) {
       const rows = growing.slice(0, growing.length - fewer)
       const chunks = fewer === 0 ? [prompt] : []
-      for (let time = 0; time < 2; time++) await executor.queue({ chunks, rows }).draw([])
+      for (let time = 0; time < 2; time++) await executor.queue({ chunks, rows }).draw([], additions)
     }
     const { peak } = device.memory()
     executor.dispose()

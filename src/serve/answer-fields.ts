@@ -1,11 +1,16 @@
 /** @file Fields that the routes for answers share, and what they say about how tokens are drawn. */
 
 import { GENERATE_OPTIONS, SAMPLING_OPTIONS, type SamplingOptions } from '../decoding/sampling-options.js'
+import type { InferenceRequest } from '../inference/inference-request.js'
+import { MOST_BIASES } from '../inference/logit-additions.js'
 import type { SamplingParameters } from '../ops/sample.js'
 import { boolean, either, integer, listOf, number, objectOf, type Rule, text } from '../options/rules.js'
 import { isObject } from '../values.js'
 import { badRequest } from './api-error.js'
-import { type FieldTable, IGNORED, onlyNeutral } from './fields.js'
+import { type FieldTable, IGNORED } from './fields.js'
+
+/** The fields of a request that add to logits. */
+export type LogitAdditionFields = Pick<InferenceRequest, 'presencePenalty' | 'frequencyPenalty' | 'logitBias'>
 
 /** As many stop texts as OpenAI takes. */
 const MOST_STOPS = 4
@@ -23,6 +28,24 @@ const STOP_TEXTS: Rule = {
   accepts: (value) =>
     Array.isArray(value) && value.length <= MOST_STOPS && value.every((stop) => STOP_TEXT.accepts(stop)),
   schema: { type: 'array', items: STOP_TEXT.schema, maxItems: MOST_STOPS },
+}
+
+const PENALTY = number({ min: -2, max: 2 })
+const BIAS = number({ min: -100, max: 100 })
+const ID = /^(?:0|[1-9]\d{0,9})$/
+
+const BIASES: Rule = {
+  expected: `an object of at most ${MOST_BIASES} token ids with numbers from -100 to 100`,
+  accepts: (value) =>
+    isObject(value) &&
+    Object.keys(value).length <= MOST_BIASES &&
+    Object.entries(value).every(([id, bias]) => ID.test(id) && BIAS.accepts(bias)),
+  schema: {
+    type: 'object',
+    propertyNames: { pattern: ID.source },
+    additionalProperties: BIAS.schema,
+    maxProperties: MOST_BIASES,
+  },
 }
 
 /** A bit less than what the engine's seeds go to, so that the choices of one request have seeds of their own. */
@@ -66,15 +89,12 @@ export const COMPLETION_FIELDS = {
     help: '{ include_usage: true }: a last piece says how many tokens there were',
   },
   max_tokens: { rule: integer({ min: 1 }), help: GENERATE_OPTIONS.maxNewTokens.help },
-  presence_penalty: {
-    rule: onlyNeutral([0], 'lowrank has no such penalty: leave it out, or use repetition_penalty'),
-    help: 'not done: only 0',
-  },
+  presence_penalty: { rule: PENALTY, help: 'taken from the logits of tokens that the answer has already' },
   frequency_penalty: {
-    rule: onlyNeutral([0], 'lowrank has no such penalty: leave it out, or use repetition_penalty'),
-    help: 'not done: only 0',
+    rule: PENALTY,
+    help: 'taken from the logit of a token for each time that the answer has it already',
   },
-  logit_bias: { rule: onlyNeutral([{}], 'lowrank has no biases of tokens: leave it out'), help: 'not done: only {}' },
+  logit_bias: { rule: BIASES, help: 'added to the logits of tokens, by their ids, as { "1234": -100 }' },
 } as const satisfies FieldTable
 
 /** The stop texts that a request names. */
@@ -123,6 +143,35 @@ export function samplingOf(
     minP: pick('min_p', defaults.minP, 0),
     repetitionPenalty,
     seed,
+  }
+}
+
+/**
+ * What is added to logits.
+ * @throws ApiError for a bias of an id that the model does not have
+ */
+export function additionsOf(
+  where: string,
+  given: Readonly<Record<string, unknown>>,
+  vocabSize: number,
+): LogitAdditionFields {
+  const {
+    presence_penalty: presencePenalty,
+    frequency_penalty: frequencyPenalty,
+    logit_bias: biases,
+  } = given as {
+    presence_penalty?: number
+    frequency_penalty?: number
+    logit_bias?: Record<string, number>
+  }
+  const logitBias = new Map(Object.entries(biases ?? {}).map(([id, bias]) => [Number(id), bias]))
+  const wrong = [...logitBias.keys()].find((id) => id >= vocabSize)
+  if (wrong !== undefined)
+    throw badRequest(`[${where}] expected token ids below ${vocabSize} for logit_bias, got ${wrong}`, 'logit_bias')
+  return {
+    ...(presencePenalty && { presencePenalty }),
+    ...(frequencyPenalty && { frequencyPenalty }),
+    ...(logitBias.size > 0 && { logitBias }),
   }
 }
 

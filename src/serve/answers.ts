@@ -7,6 +7,7 @@ import { IncrementalText } from '../generation/incremental-text.js'
 import type { FinishReason, InferenceAnswer, InferenceToken } from '../inference/inference-request.js'
 import type { SamplingParameters } from '../ops/sample.js'
 import { keepingMarkers } from '../tool-calls/tool-syntax.js'
+import type { LogitAdditionFields } from './answer-fields.js'
 import type { AnswerFormat } from './answer-format.js'
 import { refusedByEngine } from './api-error.js'
 import { type CallPiece, CallPieces } from './call-pieces.js'
@@ -20,6 +21,7 @@ export interface Asked {
   readonly n: number
   readonly maxNewTokens: number
   readonly samplingOf: (seed: number) => SamplingParameters | undefined
+  readonly additions: LogitAdditionFields
   readonly seed: number
   readonly stops: readonly string[]
   /** How many likely tokens are told with each; undefined: no log probabilities. */
@@ -83,7 +85,7 @@ export class Answers {
   }
 
   #submit(promptIds: Int32Array, choice: number, signal: AbortSignal): InferenceAnswer {
-    const { model, maxNewTokens, samplingOf, seed, logprobs, format } = this.#asked
+    const { model, maxNewTokens, samplingOf, additions, seed, logprobs, format } = this.#asked
     const sampling = samplingOf(seed + choice)
     const mask = format.grammar?.start()
     return this.#served.engine.submit(
@@ -93,6 +95,7 @@ export class Answers {
         eosTokenIds: this.#served.eosTokenIds,
         ...(model.adapter !== undefined && { adapter: model.adapter }),
         ...(sampling && { sampling }),
+        ...additions,
         ...(logprobs !== undefined && { logprobs }),
         ...(mask && { mask }),
       },

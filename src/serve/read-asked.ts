@@ -6,7 +6,7 @@ import type { ChatMessage } from '../tokenizer/chat-template.js'
 import type { DroppedPart } from '../tokenizer/dropped-parts.js'
 import { Turns } from '../turns.js'
 import { toError } from '../values.js'
-import { samplingOf, seedOf, stopsOf } from './answer-fields.js'
+import { additionsOf, samplingOf, seedOf, stopsOf } from './answer-fields.js'
 import type { AnswerFormat } from './answer-format.js'
 import type { AnswerWriter } from './answer-writer.js'
 import type { Asked } from './answers.js'
@@ -51,6 +51,7 @@ export function readAsked(
     n,
     maxNewTokens: newTokens(where, served, longest, maxTokens as number | undefined, maxTokensField),
     samplingOf: (seed) => samplingOf(given, served.sampling, seed),
+    additions: additionsOf(where, given, served.vocabSize),
     seed: seedOf(given.seed),
     stops: [...stopsOf(given.stop), ...served.stopStrings],
     logprobs,

@@ -32,6 +32,7 @@ function requests(adapters: readonly string[]): InferenceRequest[] {
       ...(i % 2 === 1 && {
         sampling: { temperature: 0.9, topK: 0, topP: 0.95, minP: 0, repetitionPenalty: i === 3 ? 1.2 : 1, seed: i },
       }),
+      ...(i > 3 && { frequencyPenalty: 0.4, presencePenalty: 0.1 * i, logitBias: new Map([[17 * i, 1.5]]) }),
     }
   })
 }

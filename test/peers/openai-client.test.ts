@@ -27,6 +27,12 @@ const SCHEMA = {
   required: ['city', 'warm'],
   additionalProperties: false,
 }
+const SAID = {
+  type: 'object',
+  properties: { said: { enum: [1, 2, 3] } },
+  required: ['said'],
+  additionalProperties: false,
+}
 const WEATHER = { type: 'function', function: { name: 'weather', parameters: SCHEMA, strict: true } }
 
 /** What is used of the client; its types are those of its package, which only some machines have. */
@@ -93,6 +99,13 @@ describe.skipIf(runtimes === undefined)("OpenAI's client", () => {
     const { choices } = await client.chat.completions.create(asked)
     const { content } = choices[0].logprobs
     expect(content.length).toBeGreaterThan(0)
+    // The text of tokens that are parts of characters comes with the bytes, as in a stream.
+    const bytes = Buffer.from(content.flatMap((entry: { bytes: number[] }) => entry.bytes))
+    expect(bytes.toString()).toBe(choices[0].message.content)
+    const streamed = []
+    for await (const chunk of await client.chat.completions.create({ ...asked, stream: true }))
+      streamed.push(...(chunk.choices[0]?.logprobs?.content ?? []))
+    expect(streamed).toEqual(content)
     for (const { logprob, top_logprobs: top } of content) {
       expect(top).toHaveLength(3)
       expect(top[0].logprob).toBe(logprob)
@@ -119,6 +132,42 @@ describe.skipIf(runtimes === undefined)("OpenAI's client", () => {
     }
   })
 
+  it('gets either a call or JSON where a request has tools and a schema', async () => {
+    const format = { type: 'json_schema', json_schema: { name: 'said', schema: SAID, strict: true } }
+    const seen = { calls: 0, answers: 0 }
+    for (let seed = 0; seed < 12; seed++) {
+      const asked = { model: 'tiny', messages, temperature: 1, seed, max_tokens: 120, parallel_tool_calls: false }
+      const answer = await client.chat.completions
+        .stream({ ...asked, tools: [WEATHER], response_format: format })
+        .finalChatCompletion()
+      const [{ message, finish_reason: reason }] = answer.choices
+      if (reason === 'tool_calls') {
+        expect(message.content).toBeNull()
+        expect(['Paris', 'Rome']).toContain(JSON.parse(message.tool_calls[0].function.arguments).city)
+        seen.calls++
+      } else {
+        expect(message.tool_calls ?? []).toEqual([])
+        expect([1, 2, 3]).toContain(JSON.parse(message.content).said)
+        seen.answers++
+      }
+    }
+    expect(seen.calls).toBeGreaterThan(0)
+    expect(seen.answers).toBeGreaterThan(0)
+  })
+
+  it('gets other tokens with penalties and biases', async () => {
+    const asked = { model: 'tiny', messages, temperature: 0, max_tokens: 6, logprobs: true }
+    const textOf = async (more: object): Promise<string[]> => {
+      const { choices } = await client.chat.completions.create({ ...asked, ...more })
+      return choices[0].logprobs.content.map(({ token }: { token: string }) => token)
+    }
+    const repeated = await textOf({ frequency_penalty: -2, presence_penalty: -2 })
+    expect(new Set(repeated).size).toBe(1)
+    expect(await textOf({ logit_bias: { 64: 100 } })).toEqual(Array(6).fill(HERMES_TOKENIZER.decode([64])))
+    const varied = await textOf({ frequency_penalty: 2, presence_penalty: 2 })
+    expect(new Set(varied).size).toBe(6)
+  })
+
   it('gets responses and their events', async () => {
     const asked = { model: 'tiny', input: 'hello', temperature: 1, max_output_tokens: 9 }
     const whole = await client.responses.create(asked)
@@ -135,11 +184,8 @@ describe.skipIf(runtimes === undefined)("OpenAI's client", () => {
   it('gets completions, and errors by the names of fields', async () => {
     const { choices } = await client.completions.create({ model: 'tiny', prompt: ['one', 'two'], max_tokens: 3 })
     expect(choices.map(({ index }: { index: number }) => index)).toEqual([0, 1])
-    const wrong = { model: 'tiny', messages, presence_penalty: 1 }
-    await expect(client.chat.completions.create(wrong)).rejects.toMatchObject({
-      status: 400,
-      param: 'presence_penalty',
-    })
+    const wrong = { model: 'tiny', prompt: 'one', best_of: 2 }
+    await expect(client.completions.create(wrong)).rejects.toMatchObject({ status: 400, param: 'best_of' })
     await expect(client.embeddings.create({ model: 'tiny', input: 'x' })).rejects.toMatchObject({ status: 404 })
   })
 })

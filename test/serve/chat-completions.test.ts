@@ -181,6 +181,29 @@ describe('a chat completion', () => {
     expect(streamed).toEqual(content)
   })
 
+  it('hands penalties and biases of tokens on, in a text completion, too', async () => {
+    const { post, engine } = serveScripted('one')
+    const asked = { model: 'tiny', presence_penalty: -1.5, frequency_penalty: 2, logit_bias: { 7: -100, 0: 0.5 } }
+    await post('/v1/chat/completions', { ...asked, messages: HELLO, temperature: 0 })
+    await post('/v1/completions', { ...asked, prompt: 'x' })
+    const logitBias = new Map([
+      [0, 0.5],
+      [7, -100],
+    ])
+    for (const request of engine.requests)
+      expect(request).toMatchObject({ presencePenalty: -1.5, frequencyPenalty: 2, logitBias })
+    expect(engine.requests).toHaveLength(2)
+    await post('/v1/chat/completions', {
+      ...asked,
+      messages: HELLO,
+      presence_penalty: 0,
+      frequency_penalty: null,
+      logit_bias: {},
+    })
+    for (const name of ['presencePenalty', 'frequencyPenalty', 'logitBias'])
+      expect(engine.requests[2]).not.toHaveProperty(name)
+  })
+
   it('draws as the request says, else as OpenAI does; temperature 0 takes the most likely token', async () => {
     const { post, engine } = serveScripted('one')
     const ask = async (more: object): Promise<unknown> => {
@@ -241,8 +264,11 @@ describe('a chat completion', () => {
     [{ temperature: '1' }, 'temperature', /got "1"/],
     [{ n: 0 }, 'n', /expected a whole number of at least 1/],
     [{ n: 17 }, 'n', /expected at most 16 answers to a request, got 17/],
-    [{ presence_penalty: 0.5 }, 'presence_penalty', /lowrank has no such penalty/],
-    [{ logit_bias: { 5: 1 } }, 'logit_bias', /lowrank has no biases/],
+    [{ presence_penalty: 2.5 }, 'presence_penalty', /expected a number of at least -2 and at most 2/],
+    [{ frequency_penalty: '1' }, 'frequency_penalty', /expected a number of at least -2 and at most 2/],
+    [{ logit_bias: { 5: 101 } }, 'logit_bias', /at most 1024 token ids with numbers from -100 to 100/],
+    [{ logit_bias: { the: 1 } }, 'logit_bias', /at most 1024 token ids/],
+    [{ logit_bias: { 5000000: 1 } }, 'logit_bias', /expected token ids below \d+ for logit_bias, got 5000000/],
     [{ stop: ['a', 'b', 'c', 'd', 'e'] }, 'stop', /at most 4 texts/],
     [{ top_logprobs: 2 }, 'top_logprobs', /expected logprobs: true with top_logprobs/],
     [{ stream_options: {} }, 'stream_options', /with stream: true alone/],
