@@ -5,7 +5,8 @@
 //    [pair of k][row], 1 KB each.
 // 2. A step multiplies 2 tiles of B (32 columns of C) by 2 of A (32 rows): 4 tiles of sums, 4 products per 4 loads.
 // 3. B is copied, with zeros behind it, where k or its rows do not fill the tiles. NF4 is dequantised in place of being
-//    copied, once for each block of rows of A: the bits are those of the product with the dequantised weight.
+//    copied, once for each block of rows of A: the bits are those of the product with the dequantised weight. Where a
+//    block is one step high, a copy is used once: it is made piece by piece along k, in the first-level cache.
 // 4. A sum is that of its row and column alone, whatever M is: pairs of k in order, each as AMX adds it, which flushes
 //    denormals and rounds once per product of a pair. Terms follow each other in the same sums.
 //
@@ -93,7 +94,7 @@ static void packRowTile(const GemmOperand& a, int64_t row, int64_t rows, int64_t
   }
 }
 
-// Where a slice of B lies: its rows `stride` apart.
+// Where a slice of B lies, its rows `stride` apart; without data it is copied when it is used.
 struct SliceOfB {
   const BFloat16* data;
   int64_t stride;
@@ -104,53 +105,71 @@ LOWRANK_INLINE bool copiesB(const GemmTerm& term, int64_t columns) {
   return term.b.nf4 != nullptr || term.k % kTileK != 0 || columns < kSliceColumns;
 }
 
-// The upper halves of 32 floats.
-LOWRANK_INLINE __m512i upperHalves(Vec first, Vec second) {
-  const __m512i low = _mm512_srli_epi32(_mm512_castps_si512(first), 16);
-  const __m512i high = _mm512_srli_epi32(_mm512_castps_si512(second), 16);
-  return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(low)), _mm512_cvtepi32_epi16(high), 1);
-}
-
-// A row of NF4.
-static void dequantizeRow(const Nf4& weight, const Nf4Reader& from, int64_t row, int64_t k, BFloat16* to) {
-  const int64_t start = row * weight.cols;
-  if (!looksUp(weight)) return dequantizeRun(from, start, k, to);
-  for (int64_t i = 0; i < k; i += kNf4Run) {
-    const Nf4Table table = makeTable<BFloat16>(from, scaleOf(from, (start + i) >> from.shift));
-    const uint8_t* codes = from.packed + (start + i) / 2;
-    for (int64_t j = 0; j < kNf4Run; j += 2 * kLanes) {
-      const Vec first = lookUpRow(codes + j / 2, table), second = lookUpRow(codes + (j + kLanes) / 2, table);
-      _mm512_storeu_si512(to + i + j, upperHalves(first, second));
-    }
+// `runs` runs of a row of NF4, with a scale per run. `codes` of the row that is read next in this place are fetched.
+LOWRANK_INLINE void dequantizeRuns(const uint8_t* codes, int64_t next, Vec code, const float* scales, int64_t runs,
+                                   BFloat16* to) {
+  for (int64_t run = 0; run < runs; ++run, codes += kNf4Run / 2, to += kNf4Run) {
+    const __m512i table = pairTable(code, scales[run]);
+    __builtin_prefetch(codes + next, 0, 2);
+    _mm512_storeu_si512(to, lookUpPairs(codes, table));
+    _mm512_storeu_si512(to + kNf4Run / 2, lookUpPairs(codes + kNf4Run / 4, table));
   }
 }
 
-static SliceOfB sliceOfB(const GemmTerm& term, int64_t column, int64_t columns, BFloat16* copy) {
-  if (!copiesB(term, columns)) {
-    return SliceOfB{static_cast<const BFloat16*>(term.b.data) + column * term.b.stride, term.b.stride, true};
-  }
-  const int64_t pitch = tilesOfK(term.k) * kTileK;
-  for (int64_t i = 0; i < kSliceColumns; ++i) {
-    BFloat16* to = copy + i * pitch;
-    int64_t j = 0;
-    if (i < columns && term.b.nf4 != nullptr) {
-      dequantizeRow(*term.b.nf4, readerOf(*term.b.nf4), column + i, term.k, to);
-      j = term.k;
-      for (; j < pitch; ++j) to[j] = BFloat16{};
+inline constexpr int64_t kPieceK = 512;    // elements of k in a piece: 32 KB
+inline constexpr int64_t kScalesK = 2048;  // whose scales are looked up at a time
+static_assert(kScalesK % kPieceK == 0 && kPieceK % kNf4Run == 0 && kPieceK % kTileK == 0);
+
+// 32 rows of B, `columns` of them there, and k elements from `first` on: to[row][pitch]. NF4 in whole runs has its
+// scales in `scales`, [row][scaleStride].
+static void copyPiece(const GemmTerm& term, int64_t column, int64_t columns, int64_t first, int64_t k,
+                      const float* scales, int64_t scaleStride, int64_t pitch, BFloat16* to) {
+  for (int64_t i = 0; i < kSliceColumns; ++i, to += pitch) {
+    int64_t there = 0;
+    if (i < columns && term.b.nf4 == nullptr) {
+      const BFloat16* from = static_cast<const BFloat16*>(term.b.data) + (column + i) * term.b.stride + first;
+      for (; there < k; there += kTileK) _mm512_storeu_ps(to + there, loadTileRow(from + there, k - there));
+    } else if (i < columns) {
+      const Nf4& weight = *term.b.nf4;
+      const Nf4Reader from = readerOf(weight);
+      const int64_t start = (column + i) * weight.cols + first;
+      if (looksUp(weight)) {
+        const int64_t nextSlice = kSliceColumns * weight.cols / 2;
+        dequantizeRuns(from.packed + start / 2, nextSlice, load(from.code), scales + i * scaleStride, k / kNf4Run, to);
+      } else {
+        dequantizeRun(from, start, k, to);
+      }
+      there = k;
     }
-    const BFloat16* from = static_cast<const BFloat16*>(term.b.data) + (column + i) * term.b.stride;
-    for (; j < pitch; j += kTileK) {
-      _mm512_storeu_ps(to + j, i < columns ? loadTileRow(from + j, term.k - j) : zero());
+    for (; there < tilesOfK(k) * kTileK; ++there) to[there] = BFloat16{};
+  }
+}
+
+// The same in pieces along k: use(first, k) after each, which lies at `to`, or with `keep` behind the one before.
+template <class Use>
+LOWRANK_INLINE void copyPieces(const GemmTerm& term, int64_t column, int64_t columns, int64_t pitch, bool keep,
+                               BFloat16* to, const Use& use) {
+  float scales[kSliceColumns * kScalesK / kNf4Run + kLanes];
+  for (int64_t outer = 0; outer < term.k; outer += kScalesK) {
+    const int64_t end = minOf(term.k, outer + kScalesK), runs = (end - outer) / kNf4Run;
+    if (term.b.nf4 != nullptr && looksUp(*term.b.nf4)) {
+      readRowScales(readerOf(*term.b.nf4), *term.b.nf4, column, columns, outer, runs, scales);
+    }
+    for (int64_t first = outer; first < end; first += kPieceK) {
+      const int64_t k = minOf(kPieceK, end - first);
+      const float* own = scales + (first - outer) / kNf4Run;
+      copyPiece(term, column, columns, first, k, own, runs, pitch, keep ? to + first : to);
+      settleMemory();
+      use(first, k);
     }
   }
-  return SliceOfB{copy, pitch, false};
 }
 
 // The sums of 32 columns and one or two tiles of rows over a term. Tiles 0 to 3: sums; 4, 5: B; 6, 7: A.
 template <int kRowTiles>
-LOWRANK_INLINE void addTerm(const SliceOfB& b, const BFloat16* a, int64_t tiles, bool prefetch) {
+LOWRANK_INLINE void addTerm(const SliceOfB& b, const BFloat16* a, const BFloat16* second, int64_t tiles,
+                            bool prefetch) {
   const int64_t strideBytes = b.stride * 2;
-  const BFloat16* second = a + tiles * kTileElements;
   for (int64_t i = 0; i < tiles; ++i) {
     const BFloat16* at = b.data + i * kTileK;
     _tile_loadd(6, a + i * kTileElements, 64);
@@ -196,8 +215,17 @@ static void multiplySlices(const AmxPlan& plan, const BFloat16* const* packed, i
     SliceOfB b[kAmxTerms];
     BFloat16* free = copy;
     for (int64_t t = 0; t < product.termCount; ++t) {
-      b[t] = sliceOfB(product.terms[t], column, columns, free);
-      if (!b[t].direct) free += kSliceColumns * b[t].stride;
+      const GemmTerm& term = product.terms[t];
+      const int64_t pitch = tilesOfK(term.k) * kTileK;
+      if (!copiesB(term, columns)) {
+        b[t] = SliceOfB{static_cast<const BFloat16*>(term.b.data) + column * term.b.stride, term.b.stride, true};
+      } else if (endRow - firstRow <= 2 * kTileSide) {
+        b[t] = SliceOfB{nullptr, minOf(kPieceK, pitch), false};
+      } else {
+        copyPieces(term, column, columns, pitch, true, free, [](int64_t, int64_t) {});
+        b[t] = SliceOfB{free, pitch, false};
+        free += kSliceColumns * pitch;
+      }
     }
     settleMemory();
     for (int64_t row = firstRow; row < endRow; row += 2 * kTileSide) {
@@ -210,11 +238,22 @@ static void multiplySlices(const AmxPlan& plan, const BFloat16* const* packed, i
         const int64_t tiles = tilesOfK(product.terms[t].k);
         const BFloat16* a = packed[plan.firstSlot + t] + row / kTileSide * tiles * kTileElements;
         const bool prefetch = row == firstRow && b[t].direct && column + 2 * kSliceColumns <= product.n;
-        if (two) {
-          addTerm<2>(b[t], a, tiles, prefetch);
-        } else {
-          addTerm<1>(b[t], a, tiles, prefetch);
+        const auto add = [&](const SliceOfB& slice, int64_t first, int64_t count) {
+          const BFloat16* from = a + first * kTileElements;
+          if (two) {
+            addTerm<2>(slice, from, from + tiles * kTileElements, count, prefetch);
+          } else {
+            addTerm<1>(slice, from, from, count, prefetch);
+          }
+        };
+        if (b[t].data != nullptr) {
+          add(b[t], 0, tiles);
+          continue;
         }
+        copyPieces(product.terms[t], column, columns, b[t].stride, false, copy, [&](int64_t first, int64_t k) {
+          add(SliceOfB{copy, b[t].stride, false}, first / kTileK, tilesOfK(k));
+          settleMemory();
+        });
       }
       _tile_stored(0, sums[0], 64);
       _tile_stored(2, sums[2], 64);
@@ -262,7 +301,8 @@ static bool multiplyTiles(const Gemm* const* products, int64_t count, Workspace&
     int64_t copy = 0;
     for (int64_t t = 0; t < product.termCount; ++t, ++terms) {
       const GemmTerm& term = product.terms[t];
-      if (copiesB(term, product.n % kSliceColumns == 0 ? kSliceColumns : 0)) copy += kSliceColumns * tilesOfK(term.k) * kTileK;
+      if (copiesB(term, product.n % kSliceColumns == 0 ? kSliceColumns : 0))
+        copy += kSliceColumns * tilesOfK(term.k) * kTileK;
       int64_t slot = 0;
       while (slot < slotCount &&
              !(slots[slot].term->a.data == term.a.data && slots[slot].term->a.stride == term.a.stride &&

@@ -253,8 +253,7 @@ struct CodesForBytes {
 
 LOWRANK_INLINE CodesForBytes codesForBytes(const Nf4Reader& from) {
   const Vec lower = load(from.code), upper = load(from.code + kLanes);
-  return CodesForBytes{
-      {_mm256_permute2f128_ps(lower, upper, 0x20), _mm256_permute2f128_ps(lower, upper, 0x31)}};
+  return CodesForBytes{{_mm256_permute2f128_ps(lower, upper, 0x20), _mm256_permute2f128_ps(lower, upper, 0x31)}};
 }
 
 // From weights that are rounded to bfloat16.
@@ -294,19 +293,33 @@ LOWRANK_INLINE void lookUpRun(const uint8_t* codes, const ByteTable& table, cons
 
 #endif
 
-#if defined(__AVX512BF16__)
+#if defined(__AVX512F__)
 
 // The sixteen weights of a block as bfloat16, twice: a look-up by five bits, of which the highest is not part of the
-// code, finds them in either half. Subnormal weights become 0, as they do in every dot product.
+// code, finds them in either half.
 LOWRANK_INLINE __m512i pairTable(Vec code, float scale) {
   const Vec weights = code * scale;
+#if defined(__AVX512BF16__)
+  // Subnormal weights become 0, as they do in every dot product.
   return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(weights, weights));
+#else
+  // The upper words of the sixteen, twice.
+  const __m512i odd = _mm512_or_si512(
+      _mm512_slli_epi32(_mm512_and_si512(reinterpret_cast<__m512i>(laneIndex()), _mm512_set1_epi32(7)), 18),
+      _mm512_slli_epi32(_mm512_and_si512(reinterpret_cast<__m512i>(laneIndex()), _mm512_set1_epi32(7)), 2));
+  return _mm512_permutexvar_epi16(_mm512_add_epi32(odd, _mm512_set1_epi32(0x00030001)),
+                                  _mm512_castps_si512(rounded<BFloat16>(weights)));
+#endif
 }
 
 // 32 elements in their order, from sixteen bytes.
 LOWRANK_INLINE __m512i lookUpPairs(const uint8_t* codes, __m512i table) {
-  const __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)));
-  return _mm512_permutexvar_epi16(_mm512_or_si512(_mm512_srli_epi32(bytes, 4), _mm512_slli_epi32(bytes, 16)), table);
+  const __m512i bytes = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)));
+  // Each byte twice, in both words of its lane; lane 4 i + j of i quarters has byte 4 i + j.
+  const __m512i lane = reinterpret_cast<__m512i>(laneIndex());
+  const __m512i twice = _mm512_or_si512(lane, _mm512_slli_epi32(lane, 16));
+  const __m512i words = _mm512_shuffle_epi8(bytes, twice);
+  return _mm512_permutexvar_epi16(_mm512_srlv_epi16(words, _mm512_set1_epi32(4)), table);
 }
 
 #endif
