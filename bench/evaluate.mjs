@@ -10,7 +10,7 @@ import { generateTexts, loadModel, loadTokenizer, saveModel, scoreContinuations 
 import { DEVICE_OPTION, openDevice } from './support/engine.mjs'
 import { peakRssMib } from './support/process.mjs'
 import { uniform } from './support/random.mjs'
-import { defaultModel, withFolder } from './support/real-model.mjs'
+import { defaultModel, MODEL_OPTION, withFolder } from './support/real-model.mjs'
 import { summary } from './support/report.mjs'
 
 const LABELS = [' positive', ' negative', ' neutral', ' mixed']
@@ -38,7 +38,7 @@ export const bench = {
   summary: 'An evaluation: rows/s of labels by likelihood, and of generated answers.',
   options: {
     ...DEVICE_OPTION,
-    model: { help: 'a directory or GGUF file of an instruct model; default: the one of LOWRANK_TEST_MODELS' },
+    ...MODEL_OPTION,
     rows: { type: 'count', default: 1000, help: 'prompts of each kind', peer: true },
     tokens: { type: 'count', default: 32, help: 'tokens of an answer', peer: true },
     instruction: { choices: ['shared', 'none'], default: 'shared', help: 'what all prompts begin with', peer: true },

@@ -12,7 +12,19 @@ interface ReportModule {
 const REPORT = new URL('../../bench/support/report.mjs', import.meta.url).href
 const { appendRow, summary }: ReportModule = await import(REPORT)
 
-const BENCHES = ['gemm', 'ops', 'step', 'generate', 'evaluate', 'e2e', 'data-prepare', 'data', 'transfer', 'read-table']
+const BENCHES = [
+  'gemm',
+  'ops',
+  'step',
+  'generate',
+  'serve',
+  'evaluate',
+  'e2e',
+  'data-prepare',
+  'data',
+  'transfer',
+  'read-table',
+]
 
 describe('usage', () => {
   test('--help names the measurements, and each has a help of its own', async () => {
@@ -40,6 +52,12 @@ describe('usage', () => {
     [['step', '--seq'], 'expected a value for --seq'],
     [['step', '--peer', 'python3', '--peer-env', 'X'], 'expected NAME=VALUE for --peer-env, got X'],
     [['ops', '--peer', 'python3'], 'unknown option --peer'],
+    [['serve', '--peer', 'python3'], 'unknown option --peer; did you mean --peer-env?'],
+    [
+      ['generate', '--peer', 'python3', '--peer-llama-cpp', 'node_modules'],
+      'expected one peer, got --peer and --peer-llama-cpp',
+    ],
+    [['generate', '--model', 'm', '--adapter'], 'expected no --adapter with a real model'],
     [['gemm', '--dtype', 'float32,int8'], 'expected float32, bfloat16, nf4 for --dtype, got int8'],
     [['step', '--quiet=1'], 'expected no value for --quiet'],
   ])('%j is wrong usage, with exit code 2', async (args, message) => {
