@@ -16,11 +16,19 @@ export function toRequest(request: IncomingMessage, signal: AbortSignal): Reques
     }
     const hasBody = method !== 'GET' && method !== 'HEAD'
     const init: RequestInit & { duplex: 'half' } = { method, headers, signal, duplex: 'half' }
-    if (hasBody) init.body = bodyOf(request)
+    if (hasBody) init.body = parsedBody(request) ?? bodyOf(request)
     return new Request(address, init)
   } catch {
     return undefined
   }
+}
+
+/** A body that a framework has read already, as `express.json()` does. */
+function parsedBody(request: IncomingMessage): string | Uint8Array<ArrayBuffer> | undefined {
+  const { body } = request as { body?: unknown }
+  if (!request.readableEnded || body === undefined) return undefined
+  if (typeof body === 'string') return body
+  return body instanceof Uint8Array ? new Uint8Array(body) : JSON.stringify(body)
 }
 
 /** The body as it comes. Nothing is read before it is wanted. */

@@ -55,6 +55,14 @@ export async function serve(handler: ServeHandler, options: ServeOptions = {}): 
   }
 }
 
+/**
+ * A handler as a listener for requests of Node, such as Express and `http.createServer` take. Limits of connections and
+ * names of hosts are for whoever listens; `serve` has them.
+ */
+export function toNodeListener(handler: ServeHandler): (request: IncomingMessage, response: ServerResponse) => void {
+  return (request, response) => void exchange(handler, request, response, true)
+}
+
 async function exchange(
   handler: ServeHandler,
   request: IncomingMessage,
