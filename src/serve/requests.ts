@@ -4,6 +4,7 @@
  */
 
 import { randomBytes } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import { LowrankError } from '../lowrank-error.js'
 import type { Resolved } from '../options/table.js'
 import { toError } from '../values.js'
@@ -69,6 +70,8 @@ export class ServeRequests {
       milliseconds: 0,
     }
     const open: OpenRequest = { began: performance.now(), entry, cors, stop: new AbortController(), isOver: false }
+    // Each answer of the request listens: many are no leak.
+    setMaxListeners(0, open.stop.signal)
     this.#open.add(open)
     this.#metrics.open = this.#open.size
     const leave = (): void => open.stop.abort(new DOMException('the client went away', 'AbortError'))
