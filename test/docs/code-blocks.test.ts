@@ -65,7 +65,8 @@ describe('the blocks of the pages', () => {
       return name
     })
     expect(names.length).toBeGreaterThan(1)
-    const options = '--noEmit --strict --target es2024 --module nodenext --types node --lib es2024,esnext.disposable'
+    const options =
+      '--noEmit --strict --skipLibCheck --target es2024 --module nodenext --types node --lib es2024,esnext.disposable'
     await sandbox.run(process.execPath, [TSC, ...options.split(' '), ...names])
   })
 

@@ -1,5 +1,7 @@
 /**
  * @file Whole models against PyTorch + transformers + PEFT: logits, loss, gradients, five optimizer steps, generation.
+ * `npm test` takes the lowest level of instructions through one pass in each dtype, and the highest through all; CI and
+ * `npm run test:long` take every level through all.
  */
 
 import { copyFileSync, cpSync, mkdtempSync, rmSync } from 'node:fs'
@@ -24,6 +26,7 @@ import {
   relativeDifference,
   rowsOf,
 } from '../support/golden.js'
+import { isThorough } from '../support/long.js'
 
 /** That which training starts from. */
 const LOSS_SCALE = 65_536
@@ -36,7 +39,9 @@ afterEach(() => {
   }
 })
 
-for (const { name: deviceName, open } of testDevices()) {
+const devices = testDevices()
+for (const { name: deviceName, open } of devices) {
+  const isWhole = isThorough || deviceName === devices.at(-1)?.name
   describe(`on ${deviceName}`, () => {
     for (const golden of goldenCases()) {
       const { info } = golden
@@ -65,36 +70,6 @@ for (const { name: deviceName, open } of testDevices()) {
           const gradient = expected.get(`grad.${name}`) as GoldenTensor
           expect(relativeDifference(await parameter.grad.read(), gradient.values), name).toBeLessThan(1e-4)
         }
-      })
-
-      test(`${info.name}: five AdamW steps`, async () => {
-        const { model, parameters } = await load(golden, 'float32')
-        const expected = await readGolden(golden)
-        const batches = microBatches(info.micro_batches, expected)
-        const { lr, betas, eps, weight_decay: weightDecay, steps } = info.optimizer
-        const optimizer = new AdamW(parameters, { lr, betas, eps, weightDecay })
-        for (let step = 0; step < steps; step++) {
-          let loss = 0
-          for (const { batch } of batches) {
-            const result = model.forward(batch)
-            loss += (await result.loss.read())[0] as number
-            result.loss.backward()
-          }
-          const goldenLoss = expected.get('losses')?.values[step] as number
-          expect(Math.abs(loss - goldenLoss) / goldenLoss, `loss of step ${step}`).toBeLessThan(5e-6)
-          optimizer.step()
-          optimizer.zeroGrad()
-        }
-        for (const [name, parameter] of parameters) {
-          const value = expected.get(`step5.${name}`) as GoldenTensor
-          expect(relativeDifference(await parameter.read(), value.values), name).toBeLessThan(1e-5)
-        }
-      })
-
-      test(`${info.name}: greedy generation`, async () => {
-        const { model } = await load(golden, 'float32')
-        const { prompt, ids } = info.generation
-        expect(await model.generate(prompt, { maxNewTokens: ids.length, eosTokenId: [] })).toEqual(ids)
       })
 
       test(`${info.name}: in bfloat16`, async () => {
@@ -141,6 +116,60 @@ for (const { name: deviceName, open } of testDevices()) {
         expect(await model.generate(prompt, { maxNewTokens: ids.length, eosTokenId: [] })).toEqual(ids)
       })
 
+      if (info.quantization === 'nf4') {
+        test(`${info.name}: the very bytes of bitsandbytes`, async () => {
+          const { model } = await load(golden, 'float32')
+          const expected = await readGolden(golden)
+          const weights = [...model.parameters()].filter(([, { nf4 }]) => nf4)
+          expect(weights.length).toBe([...expected.keys()].filter((name) => name.endsWith('.packed')).length)
+          for (const [name, { nf4 }] of weights) {
+            const { packed, absmax, nestedAbsmax, offset, code, nestedCode } = nf4 as Nf4Weight
+            const of = (part: string): GoldenTensor['values'] | undefined => expected.get(`nf4.${name}.${part}`)?.values
+            // The sum behind the mean has another order: the last bits of the offset, and what follows from them, may
+            // differ.
+            const mean = (await offset?.read())?.[0] as number
+            expect(Math.abs(mean / (of('offset')?.[0] as number) - 1), name).toBeLessThan(1e-6)
+            expect(relativeDifference((await nestedAbsmax?.read()) ?? [], of('nested_absmax') ?? [])).toBeLessThan(1e-6)
+            expect(await model.device.read(packed), name).toEqual(of('packed'))
+            expect(await model.device.read(absmax), name).toEqual(of('absmax'))
+            expect(await code.read()).toEqual(expected.get('nf4.code')?.values)
+            expect(await nestedCode?.read()).toEqual(expected.get('nf4.nested_code')?.values)
+          }
+        })
+      }
+
+      if (!isWhole) continue
+
+      test(`${info.name}: five AdamW steps`, async () => {
+        const { model, parameters } = await load(golden, 'float32')
+        const expected = await readGolden(golden)
+        const batches = microBatches(info.micro_batches, expected)
+        const { lr, betas, eps, weight_decay: weightDecay, steps } = info.optimizer
+        const optimizer = new AdamW(parameters, { lr, betas, eps, weightDecay })
+        for (let step = 0; step < steps; step++) {
+          let loss = 0
+          for (const { batch } of batches) {
+            const result = model.forward(batch)
+            loss += (await result.loss.read())[0] as number
+            result.loss.backward()
+          }
+          const goldenLoss = expected.get('losses')?.values[step] as number
+          expect(Math.abs(loss - goldenLoss) / goldenLoss, `loss of step ${step}`).toBeLessThan(5e-6)
+          optimizer.step()
+          optimizer.zeroGrad()
+        }
+        for (const [name, parameter] of parameters) {
+          const value = expected.get(`step5.${name}`) as GoldenTensor
+          expect(relativeDifference(await parameter.read(), value.values), name).toBeLessThan(1e-5)
+        }
+      })
+
+      test(`${info.name}: greedy generation`, async () => {
+        const { model } = await load(golden, 'float32')
+        const { prompt, ids } = info.generation
+        expect(await model.generate(prompt, { maxNewTokens: ids.length, eosTokenId: [] })).toEqual(ids)
+      })
+
       const { secondDirectory } = golden
       if (secondDirectory) {
         test(`${info.name}: switched to the second adapter, to none and back`, async () => {
@@ -169,28 +198,6 @@ for (const { name: deviceName, open } of testDevices()) {
           enableAdapters(model)
           setAdapter(model, 'default')
           expect(await differenceTo(logits)).toBeLessThan(2e-5)
-        })
-      }
-
-      if (info.quantization === 'nf4') {
-        test(`${info.name}: the very bytes of bitsandbytes`, async () => {
-          const { model } = await load(golden, 'float32')
-          const expected = await readGolden(golden)
-          const weights = [...model.parameters()].filter(([, { nf4 }]) => nf4)
-          expect(weights.length).toBe([...expected.keys()].filter((name) => name.endsWith('.packed')).length)
-          for (const [name, { nf4 }] of weights) {
-            const { packed, absmax, nestedAbsmax, offset, code, nestedCode } = nf4 as Nf4Weight
-            const of = (part: string): GoldenTensor['values'] | undefined => expected.get(`nf4.${name}.${part}`)?.values
-            // The sum behind the mean has another order: the last bits of the offset, and what follows from them, may
-            // differ.
-            const mean = (await offset?.read())?.[0] as number
-            expect(Math.abs(mean / (of('offset')?.[0] as number) - 1), name).toBeLessThan(1e-6)
-            expect(relativeDifference((await nestedAbsmax?.read()) ?? [], of('nested_absmax') ?? [])).toBeLessThan(1e-6)
-            expect(await model.device.read(packed), name).toEqual(of('packed'))
-            expect(await model.device.read(absmax), name).toEqual(of('absmax'))
-            expect(await code.read()).toEqual(expected.get('nf4.code')?.values)
-            expect(await nestedCode?.read()).toEqual(expected.get('nf4.nested_code')?.values)
-          }
         })
       }
 

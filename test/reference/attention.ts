@@ -1,6 +1,6 @@
 /** @file Softmax attention in float64, pair by pair, with its analytic gradients. */
 
-import { type Matrix, matrix, set } from './matrix.js'
+import { add, dot, type Matrix, matrix, set } from './matrix.js'
 
 export interface AttentionCase {
   headDim: number
@@ -18,18 +18,6 @@ interface Pair {
   p: number
   /** d score / d (scale q.k): 1 without softcap. */
   slope: number
-}
-
-/** a[i..] . b[j..], over `count` elements. */
-function dot(a: Float64Array, i: number, b: Float64Array, j: number, count: number): number {
-  let sum = 0
-  for (let d = 0; d < count; d++) sum += (a[i + d] as number) * (b[j + d] as number)
-  return sum
-}
-
-/** y[i..] += factor x[j..], over `count` elements. */
-function add(y: Float64Array, i: number, factor: number, x: Float64Array, j: number, count: number): void {
-  for (let d = 0; d < count; d++) y[i + d] = (y[i + d] as number) + factor * (x[j + d] as number)
 }
 
 /** Calls `visit` per query and head with the keys that it sees and their probabilities. */

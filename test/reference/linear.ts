@@ -3,7 +3,7 @@
  * dtype: s, ds, dropout(x).
  */
 
-import { accumulate, at, type Matrix, map, matrix } from './matrix.js'
+import { add, at, type Matrix, map, matrix } from './matrix.js'
 import { type DropoutKey, dropoutFactor } from './philox.js'
 
 export interface PairCase {
@@ -39,10 +39,7 @@ function transpose(m: Matrix): Matrix {
 function multiply(a: Matrix, b: Matrix): Matrix {
   const result = matrix(a.rows, b.cols)
   for (let row = 0; row < a.rows; row++) {
-    for (let k = 0; k < a.cols; k++) {
-      const factor = at(a, row, k)
-      for (let col = 0; col < b.cols; col++) accumulate(result, row, col, factor * at(b, k, col))
-    }
+    for (let k = 0; k < a.cols; k++) add(result.values, row * b.cols, at(a, row, k), b.values, k * b.cols, b.cols)
   }
   return result
 }

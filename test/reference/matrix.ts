@@ -12,7 +12,8 @@ export interface Matrix {
 /** A matrix from a function of row and column; zeros without one. */
 export function matrix(rows: number, cols: number, fill?: (row: number, col: number) => number): Matrix {
   const values = new Float64Array(rows * cols)
-  if (fill) for (let i = 0; i < values.length; i++) values[i] = fill(Math.floor(i / cols), i % cols)
+  if (fill)
+    for (let row = 0, i = 0; row < rows; row++) for (let col = 0; col < cols; col++) values[i++] = fill(row, col)
   return { rows, cols, values }
 }
 
@@ -26,6 +27,18 @@ export function set(m: Matrix, row: number, col: number, value: number): void {
 
 export function accumulate(m: Matrix, row: number, col: number, value: number): void {
   m.values[row * m.cols + col] = at(m, row, col) + value
+}
+
+/** a[i..] . b[j..], over `count` elements. */
+export function dot(a: Float64Array, i: number, b: Float64Array, j: number, count: number): number {
+  let sum = 0
+  for (let d = 0; d < count; d++) sum += (a[i + d] as number) * (b[j + d] as number)
+  return sum
+}
+
+/** y[i..] += factor x[j..], over `count` elements. */
+export function add(y: Float64Array, i: number, factor: number, x: Float64Array, j: number, count: number): void {
+  for (let d = 0; d < count; d++) y[i + d] = (y[i + d] as number) + factor * (x[j + d] as number)
 }
 
 export function map(m: Matrix, fn: (value: number, row: number, col: number) => number): Matrix {

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * @file Trains 20 steps of the SmolLM2-135M shape (random weights) in one's own loop and prints, as JSON, how late
+ * @file Trains so many steps of the SmolLM2-135M shape (random weights) in one's own loop and prints, as JSON, how late
  * timers fired meanwhile. A process of its own: a test runner has work to do on its event loop.
  *
  * A timer is also late because the machine runs something else. Linux counts, per thread, the time that it waited for a
@@ -11,7 +11,7 @@ import { readFileSync } from 'node:fs'
 import { MODEL_SHAPES } from '../../bench/model-shapes.mjs'
 import { AdamW, createModel, LoraAdapter } from '../../dist/index.js'
 
-const STEPS = 20
+const STEPS = Number(process.argv[2])
 const TOKENS = 64
 /** As perf_hooks' monitorEventLoopDelay samples by default. */
 const INTERVAL = 10
