@@ -20,16 +20,21 @@ const SCRIPT = `
 'use strict'
 const byId = (id) => document.getElementById(id)
 const [log, text, model, key, send, status] = ['log', 'text', 'model', 'key', 'send', 'status'].map(byId)
-const messages = []
+let messages = []
 let running
 const headers = () => ({ 'content-type': 'application/json', ...(key.value && { authorization: 'Bearer ' + key.value }) })
 const show = (role, content) => {
   const article = document.createElement('article')
   article.className = role
   article.textContent = content
-  log.append(article)
-  log.scrollTop = log.scrollHeight
+  follow(() => log.append(article))
   return article
+}
+// Who has scrolled up to read stays there.
+const follow = (change) => {
+  const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40
+  change()
+  if (isAtEnd) log.scrollTop = log.scrollHeight
 }
 const failed = async (response) => {
   const body = await response.json().catch(() => undefined)
@@ -62,30 +67,36 @@ async function* pieces(response) {
   }
 }
 async function ask(content) {
-  messages.push({ role: 'user', content })
+  const turn = messages
+  turn.push({ role: 'user', content })
   show('user', content)
   const article = show('assistant', '')
   running = new AbortController()
   send.textContent = 'Stop'
   const began = performance.now()
   try {
-    const body = JSON.stringify({ model: model.value, messages, stream: true, stream_options: { include_usage: true } })
+    const body = JSON.stringify({ model: model.value, messages: turn, stream: true, stream_options: { include_usage: true } })
     const response = await fetch('v1/chat/completions', { method: 'POST', headers: headers(), body, signal: running.signal })
     if (!response.ok) throw await failed(response)
     for await (const { content, usage } of pieces(response)) {
-      article.textContent += content
-      log.scrollTop = log.scrollHeight
+      follow(() => { article.textContent += content })
       if (usage) {
         const seconds = (performance.now() - began) / 1000
         status.textContent = usage.prompt_tokens + ' + ' + usage.completion_tokens + ' tokens, ' +
           (usage.completion_tokens / seconds).toFixed(1) + ' tokens/s'
       }
     }
-    messages.push({ role: 'assistant', content: article.textContent })
+    turn.push({ role: 'assistant', content: article.textContent })
   } catch (error) {
-    messages.pop()
-    if (error.name !== 'AbortError') show('error', error.message)
-    else status.textContent = 'Stopped; this turn is forgotten.'
+    // What was said before it was stopped stays in the conversation; a turn without an answer can be asked again.
+    const isStopped = error.name === 'AbortError'
+    if (isStopped && article.textContent !== '') turn.push({ role: 'assistant', content: article.textContent })
+    else {
+      turn.pop()
+      article.remove()
+      if (turn === messages) text.value ||= content
+    }
+    if (turn === messages) isStopped ? (status.textContent = 'Stopped.') : show('error', error.message)
   } finally {
     running = undefined
     send.textContent = 'Send'
@@ -106,8 +117,9 @@ text.addEventListener('keydown', (event) => {
 })
 byId('reset').addEventListener('click', () => {
   running?.abort()
-  messages.length = 0
+  messages = []
   log.replaceChildren()
+  status.textContent = ''
 })
 const list = () => listModels().catch((error) => { status.textContent = error.message })
 key.addEventListener('change', list)

@@ -5,7 +5,7 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type RunningServer, serve } from '../../src/serve/node-server.js'
-import { answerIds, serveScripted } from '../serve/served.js'
+import { answerIds, serveScripted, tokenizer } from '../serve/served.js'
 import { temporaryDirectory } from '../support/tiny-model.js'
 import { BrowserPage } from './browser.js'
 import { describeWithPython } from './python.js'
@@ -17,10 +17,21 @@ describeWithPython('the chat page in Chromium', () => {
   const directory = temporaryDirectory()
   let page: BrowserPage
   let server: RunningServer
+  /** The prompts, and what the next answers wait for. */
+  const asked: string[] = []
+  let hold: Promise<void> | undefined
+  let release: () => void = () => undefined
+  let fails = false
 
   beforeAll(async () => {
-    const answer = ({ promptIds }: { promptIds: Int32Array }): number[] => answerIds(`${HOSTILE} ${promptIds.length}`)
-    server = await serve(serveScripted(answer, { apiKeys: [KEY], engine: { adapters: ['law'] } }).handler, { port: 0 })
+    const answer = ({ promptIds }: { promptIds: Int32Array }): number[] => {
+      if (fails) throw new Error('[test] no answer')
+      asked.push(tokenizer.decode(promptIds))
+      return answerIds(`${HOSTILE} ${promptIds.length}`)
+    }
+    const beforeToken = (at: number): Promise<void> | undefined => (at === 6 ? hold : undefined)
+    const engine = { adapters: ['law'], beforeToken }
+    server = await serve(serveScripted(answer, { apiKeys: [KEY], engine }).handler, { port: 0 })
     page = await BrowserPage.open(join(directory, 'browser'))
   })
   afterAll(async () => {
@@ -70,8 +81,29 @@ describeWithPython('the chat page in Chromium', () => {
     expect(await page.value('document.querySelectorAll("article").length')).toBe(0)
   })
 
-  it('asks no other server, and complains of nothing but the key that it lacked', async () => {
+  it('keeps what was said before it was stopped, and gives a message back that was not answered', async () => {
+    hold = new Promise((resolve) => {
+      release = resolve
+    })
+    await ask('wait')
+    await until(`(document.querySelector('article:last-child')?.textContent ?? '').length > 3`)
+    await page.value(`document.getElementById('send').click()`)
+    await until(`document.getElementById('status').textContent === 'Stopped.'`)
+    release()
+    await ask('again')
+    await until(
+      `document.querySelectorAll('article').length === 4 && document.getElementById('send').textContent === 'Send'`,
+    )
+    expect(asked.at(-1)).toMatch(/user\nwait<\|im_end\|>\n<\|im_start\|>assistant\n<img[\s\S]*user\nagain/)
+    fails = true
+    await ask('fail')
+    await until(`document.querySelector('article.error') !== null && document.getElementById('text').value === 'fail'`)
+    fails = false
+    await page.value(`document.getElementById('reset').click(); document.getElementById('text').value = ''`)
+  })
+
+  it('asks no other server, and complains of nothing but the errors of the server', async () => {
     for (const url of page.requests()) expect(url.startsWith(server.url) || url.startsWith('data:')).toBe(true)
-    expect(page.complaints().filter((text) => !text.includes('401'))).toEqual([])
+    expect(page.complaints().filter((text) => !/401|500/.test(text))).toEqual([])
   })
 })
