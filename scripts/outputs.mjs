@@ -102,7 +102,7 @@ export function addonOf(target, { levels = ISA_LEVELS, sanitize = '' } = {}) {
   const out = join(root, sanitize ? `build/sanitize-${sanitize}` : 'build')
   const file = `${target.replace('_', '-')}.node`
   const extra = { lowrank: [], lowrank_emulator: ['cuda', 'emulator'], lowrank_cuda: ['cuda'] }[target]
-  const parts = [...topOfNative(), 'bindings', 'core', 'cpu', 'platform', ...extra]
+  const parts = [...topOfNative(), 'bindings', 'core', 'cpu', 'gguf', 'platform', ...extra]
   const sources = ['scripts/build.mjs', 'scripts/outputs.mjs', ...parts.map((part) => join('native', part))]
   const words = [
     require('../package.json').version,
