@@ -3,7 +3,8 @@
 // A part of n values x is written as s q - m, q in [0, most], m >= 0 (Q4_K, Q5_K: n = 32), or as s q, q in [-32, 31]
 // (Q6_K: n = 16). For a number of trial steps q is rounded, and the s and m that make sum w (x - s q + m)^2 least for
 // these q are solved for; the trial of the least sum wins. Then s and m are rounded to integers (6 bits, for Q6_K 8)
-// times a float16 number of the block, and q is rounded once more with what was stored. All in float32.
+// times a float16 number of the block, and q is rounded once more with what was stored; for Q4_K and Q5_K the integers
+// next to them are tried too, and those of the least sum stay. All in float32.
 //
 // w is the importance of the column times sqrt(mean x^2 of the block + x^2); without it, sqrt(mean x^2 of the part) +
 // |x| (Q6_K: x^2), so that large values count more.
@@ -87,6 +88,18 @@ Line fitLine(const float* x, const float* w, int trials, float first, float step
   return best;
 }
 
+// Rounds n values to q, and gives sum w (x - s q + m)^2.
+template <int n, int most>
+float encodeLine(const float* x, const float* w, const Line& line, uint8_t* q) {
+  float error = 0;
+  for (int i = 0; i < n; ++i) {
+    q[i] = line.scale > 0 ? uint8_t(nearest((x[i] + line.min) / line.scale, 0, most)) : 0;
+    const float difference = line.scale * float(q[i]) - line.min - x[i];
+    error += w[i] * difference * difference;
+  }
+  return error;
+}
+
 // s for n values; the value of largest magnitude lies at -32, or near it.
 template <int n>
 float fitScale(const float* x, const float* w) {
@@ -139,33 +152,44 @@ bool quantizeLines(const float* x, const float* importance, const Trials& trials
   if (!allFinite(x)) return false;
   const float blockSquare = 2 * meanSquare(x, kBlock);
   Line lines[kParts];
+  float w[kBlock];
   float largestScale = 0;
   float largestMin = 0;
   for (int part = 0; part < kParts; ++part) {
-    const float* const values = x + kPart * part;
-    float w[kPart];
-    const float deviation = std::sqrt(meanSquare(values, kPart));
-    for (int i = 0; i < kPart; ++i) {
-      w[i] = importance == nullptr ? deviation + std::fabs(values[i])
-                                   : importance[kPart * part + i] * std::sqrt(blockSquare + values[i] * values[i]);
+    const int begin = kPart * part;
+    const float deviation = std::sqrt(meanSquare(x + begin, kPart));
+    for (int at = begin; at < begin + kPart; ++at) {
+      w[at] = importance == nullptr ? deviation + std::fabs(x[at])
+                                    : importance[at] * std::sqrt(blockSquare + x[at] * x[at]);
     }
-    lines[part] = fitLine<kPart, most>(values, w, trials.count, trials.first, trials.step);
+    lines[part] = fitLine<kPart, most>(x + begin, w + begin, trials.count, trials.first, trials.step);
     largestScale = std::max(largestScale, lines[part].scale);
     largestMin = std::max(largestMin, lines[part].min);
   }
   const uint16_t d = toHalf(largestScale / 63);
   const uint16_t dmin = toHalf(largestMin / 63);
   if ((d & 0x7c00) == 0x7c00 || (dmin & 0x7c00) == 0x7c00) return false;
+  const Line units{fromHalf(d), fromHalf(dmin)};
   int scales[kParts];
   int mins[kParts];
   for (int part = 0; part < kParts; ++part) {
-    scales[part] = largestScale > 0 ? nearest(63 * lines[part].scale / largestScale, 0, 63) : 0;
-    mins[part] = largestMin > 0 ? nearest(63 * lines[part].min / largestMin, 0, 63) : 0;
-    const float scale = fromHalf(d) * float(scales[part]);
-    const float min = fromHalf(dmin) * float(mins[part]);
-    for (int i = 0; i < kPart; ++i) {
-      const int at = kPart * part + i;
-      codes[at] = scale > 0 ? uint8_t(nearest((x[at] + min) / scale, 0, most)) : 0;
+    const int begin = kPart * part;
+    const int scale = largestScale > 0 ? nearest(63 * lines[part].scale / largestScale, 0, 63) : 0;
+    const int min = largestMin > 0 ? nearest(63 * lines[part].min / largestMin, 0, 63) : 0;
+    float least = INFINITY;
+    for (int trial = 0; trial < 9; ++trial) {
+      // The nearest integers come first: of equal sums theirs stays.
+      const int s = scale + (trial % 3 == 2 ? -1 : trial % 3);
+      const int m = min + (trial / 3 == 2 ? -1 : trial / 3);
+      if (s < 0 || s > 63 || m < 0 || m > 63) continue;
+      uint8_t tried[kPart];
+      const float error =
+          encodeLine<kPart, most>(x + begin, w + begin, {units.scale * float(s), units.min * float(m)}, tried);
+      if (trial > 0 && !(error < least)) continue;
+      least = error;
+      scales[part] = s;
+      mins[part] = m;
+      std::memcpy(codes + begin, tried, kPart);
     }
   }
   store16(packed, d);
