@@ -51,11 +51,9 @@ function wantedFormat(
   const layer = Number(number)
   switch (stem) {
     case 'attn_v':
+    case 'attn_qkv':
       if (isMixed && takesMoreBits(layer, layers)) return 'Q6_K'
       return is70B && format === 'Q4_K' ? 'Q5_K' : format
-    case 'attn_qkv':
-      if (!isMixed) return format
-      return fileType === 'Q4_K_M' ? 'Q5_K' : 'Q6_K'
     case 'ffn_down':
       if (isMixed && takesMoreBits(layer, layers)) return 'Q6_K'
       // The first layers go wrong with an importance matrix in formats that have no minimum.
