@@ -20,6 +20,7 @@ import { readTemplates, type Templates } from '../tokenizer/template-files.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
 import { readSafetensorsHeader } from '../weights/safetensors.js'
 import { readJsonObject } from '../weights/strict-json.js'
+import { NAMED_MODEL } from './options.js'
 import { hasTokenizer } from './tokenizer-place.js'
 
 /** Options of `checkLoaders`. */
@@ -52,16 +53,7 @@ export interface CheckLoadersOptions {
 /** The options of `checkLoaders`. */
 export const CHECK_LOADERS_OPTIONS = {
   loaders: { rule: LOADER_LIST, isRequired: true, help: 'programs that are to open it' },
-  model: {
-    rule: text,
-    otherwise: 'the one that the adapter names',
-    help: 'directory, GGUF file, Hub id or uc:// address of the model',
-  },
-  revision: {
-    rule: text,
-    otherwise: 'main; for the model that the adapter names, the commit that it names',
-    help: 'branch, tag or commit of a model of the Hub',
-  },
+  ...NAMED_MODEL,
   adapter: {
     rule: text,
     otherwise: 'none, the model alone is checked',

@@ -130,8 +130,8 @@ export const COMPARE_OPTIONS = {
   onEvent: { rule: callback, otherwise: 'none', help: 'is told how far it is' },
 } as const satisfies OptionTable<CompareOptions>
 
-/** The options of `exportModel`. */
-export const EXPORT_OPTIONS = {
+/** Which model, for `checkLoaders` too. */
+export const NAMED_MODEL = {
   model: {
     rule: text,
     otherwise: 'the one that the adapter names',
@@ -142,6 +142,11 @@ export const EXPORT_OPTIONS = {
     otherwise: 'main; for the model that the adapter names, the commit that it names',
     help: 'branch, tag or commit of a model of the Hub',
   },
+} as const satisfies OptionTable<Pick<ExportModelOptions, 'model' | 'revision'>>
+
+/** The options of `exportModel`. */
+export const EXPORT_OPTIONS = {
+  ...NAMED_MODEL,
   adapter: {
     rule: text,
     otherwise: 'none, the model alone is exported',

@@ -1,19 +1,16 @@
 /** @file Adapters in GGUF files: what is written and read again, and what is refused. */
 
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { LoraAdapter } from '../../src/adapters/lora-adapter.js'
 import type { LoraOptions } from '../../src/adapters/lora-config.js'
 import type { RawConfig } from '../../src/architecture/config.js'
-import type { CausalLM } from '../../src/causal-lm/causal-lm.js'
 import { createModel } from '../../src/causal-lm/create-model.js'
 import { ggufBaseModel, readGgufAdapter, writeGgufAdapter } from '../../src/export/gguf-adapter-files.js'
 import { writePeftFiles } from '../../src/export/peft-files.js'
 import { readGguf } from '../../src/gguf/reader.js'
 import { float32, type GgufTensor, string, type TypedKeys, writeGguf } from '../../src/gguf/writer.js'
-import { Device } from '../../src/tensor/device.js'
+import { deviceOfFile, directoryOfTest, logitsOf } from '../support/gguf-files.js'
 
 const DECODER: RawConfig = {
   vocab_size: 53,
@@ -29,37 +26,27 @@ const DECODER: RawConfig = {
 const GPT2: RawConfig = { model_type: 'gpt2', vocab_size: 53, n_embd: 48, n_layer: 2, n_head: 4, n_positions: 64 }
 const LLAMA = { ...DECODER, model_type: 'llama' }
 
-let device: Device
+const IDS = [3, 14, 15, 9, 26, 5, 35]
+
+const device = deviceOfFile()
 let directory: string
 let path: string
-beforeAll(() => {
-  device = Device.open()
+directoryOfTest((made) => {
+  directory = made
+  path = join(made, 'adapter.gguf')
 })
-afterAll(() => device.close())
-beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'lowrank-gguf-'))
-  path = join(directory, 'adapter.gguf')
-})
-afterEach(() => rm(directory, { recursive: true, force: true }))
-
-async function logitsOf(model: CausalLM): Promise<Float32Array> {
-  const { logits } = model.forward({ inputIds: [[3, 14, 15, 9, 26, 5, 35]] }, { logits: true })
-  const values = await logits.read()
-  logits.dispose()
-  return values
-}
 
 /** Logits with an adapter, and with what was read of its file. */
 async function bothLogits(config: RawConfig, options: LoraOptions): Promise<[Float32Array, Float32Array]> {
   const model = createModel(config, { device, dtype: 'float32', seed: 4 })
   const adapter = LoraAdapter.create(model, { initLoraWeights: false, ...options })
-  const logits = await logitsOf(model)
+  const logits = await logitsOf(model, IDS)
   await writeGgufAdapter(adapter, path)
   adapter.dispose()
   const { updates, baseModel } = await readGgufAdapter(path, model)
   await writePeftFiles(join(directory, 'peft'), model, updates, { baseModel })
   await LoraAdapter.load(model, join(directory, 'peft'))
-  const again = await logitsOf(model)
+  const again = await logitsOf(model, IDS)
   model.dispose()
   return [logits, again]
 }

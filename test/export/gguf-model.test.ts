@@ -1,19 +1,17 @@
 /** @file writeGgufModel: what is written, read by our own reader: logits, config, tokenizer, and what is refused. */
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { LoraAdapter } from '../../src/adapters/lora-adapter.js'
 import type { RawConfig } from '../../src/architecture/config.js'
 import type { CausalLM } from '../../src/causal-lm/causal-lm.js'
-import { createModel } from '../../src/causal-lm/create-model.js'
 import { loadModel } from '../../src/checkpoint/load-model.js'
 import { saveModel } from '../../src/checkpoint/save-model.js'
 import { writeGgufModel } from '../../src/export/gguf-model.js'
 import { readGguf } from '../../src/gguf/reader.js'
-import { Device } from '../../src/tensor/device.js'
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.js'
+import { deviceOfFile, directoryOfTest, livelyModel, logitsOf } from '../support/gguf-files.js'
 import {
   type TinyTokenizerFiles,
   type TinyTokenizerOptions,
@@ -68,31 +66,18 @@ const CONFIGS: Record<string, RawConfig> = {
 }
 const TEMPLATE =
   '{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}'
-const INPUT_IDS = [[3, 14, 15, 9, 26, 5, 35, 8, 9, 7]]
+const IDS = [3, 14, 15, 9, 26, 5, 35, 8, 9, 7]
 
-let device: Device
+const device = deviceOfFile()
 let directory: string
 let path: string
-
-beforeAll(() => {
-  device = Device.open()
+directoryOfTest((made) => {
+  directory = made
+  path = join(made, 'model.gguf')
 })
-afterAll(() => device.close())
-beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'lowrank-gguf-'))
-  path = join(directory, 'model.gguf')
-})
-afterEach(() => rm(directory, { recursive: true, force: true }))
 
-async function modelOf(config: RawConfig, dtype: 'float32' | 'bfloat16' = 'float32'): Promise<CausalLM> {
-  const model = createModel(config, { device, dtype, seed: 4 })
-  // Every value counts: biases and norms are not what they begin as.
-  for (const [name, parameter] of model.parameters()) {
-    const scale = name.endsWith('.bias') || parameter.shape.length === 1 ? 0 : 5
-    parameter.set((await parameter.read()).map((value, i) => (scale ? scale * value : value + 0.1 * Math.sin(i))))
-  }
-  return model
-}
+const modelOf = (config: RawConfig, dtype: 'float32' | 'bfloat16' = 'float32'): Promise<CausalLM> =>
+  livelyModel(config, device, dtype)
 
 /** With every way to make a piece of two others as a merge, as tokenizers that come from SentencePiece have them. */
 function tinyPieces(options: TinyTokenizerOptions): TinyTokenizerFiles {
@@ -113,17 +98,10 @@ async function writeTokenizer({ tokenizer, config }: TinyTokenizerFiles): Promis
   await writeFile(join(directory, 'tokenizer_config.json'), JSON.stringify(config))
 }
 
-async function logitsOf(model: CausalLM): Promise<Float32Array> {
-  const { logits } = model.forward({ inputIds: INPUT_IDS }, { logits: true })
-  const values = await logits.read()
-  logits.dispose()
-  return values
-}
-
 async function writtenLogits(): Promise<Float32Array> {
   const model = await loadModel(path, { device, dtype: 'float32' })
   try {
-    return await logitsOf(model)
+    return await logitsOf(model, IDS)
   } finally {
     model.dispose()
   }
@@ -137,7 +115,7 @@ describe.each(Object.entries(CONFIGS))('%s', (_, config) => {
   test('gives its logits again, and its config', async () => {
     await writeTokenizer(tinyByteLevelTokenizer())
     const model = await modelOf(config)
-    const logits = await logitsOf(model)
+    const logits = await logitsOf(model, IDS)
     const { formats } = await writeGgufModel(model, path, { type: 'F32', tokenizerFrom: directory })
     model.dispose()
     expect(await writtenLogits()).toEqual(logits)
@@ -161,7 +139,7 @@ test.each([
 ] as const)('lies near the model in %s', async (type, tolerance) => {
   await writeTokenizer(tinyByteLevelTokenizer())
   const model = await modelOf(LLAMA)
-  const logits = await logitsOf(model)
+  const logits = await logitsOf(model, IDS)
   await writeGgufModel(model, path, { type, tokenizerFrom: directory })
   model.dispose()
   const difference = largestDifference(await writtenLogits(), logits)
@@ -215,7 +193,7 @@ test('writes a model with the same tokenizer from a GGUF file', async () => {
   for (const key of a.metadata.keys())
     if (key !== 'general.name') expect(b.metadata.get(key)).toEqual(a.metadata.get(key))
   const loaded = await loadModel(again, { device, dtype: 'float32' })
-  const logits = await logitsOf(loaded)
+  const logits = await logitsOf(loaded, IDS)
   loaded.dispose()
   expect(logits).toEqual(await writtenLogits())
 })
@@ -227,7 +205,7 @@ test('folds an adapter in, also one on a base in NF4', async () => {
   plain.dispose()
   const model = await loadModel(join(directory, 'base'), { device, dtype: 'float32', quantization: 'nf4' })
   const adapter = LoraAdapter.create(model, { r: 3, loraAlpha: 7, initLoraWeights: false })
-  const logits = await logitsOf(model)
+  const logits = await logitsOf(model, IDS)
   await writeGgufModel(model, path, { type: 'F32', adapter, tokenizerFrom: directory })
   model.dispose()
   // The order of float32 sums: B A is added to W before it is multiplied.

@@ -1,17 +1,15 @@
 /** @file GGUF files as models: configs, names, layouts of rows, NF4 on load, split files, and what is refused. */
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { RawConfig } from '../../src/architecture/config.js'
-import { createModel } from '../../src/causal-lm/create-model.js'
 import { type LoadModelOptions, loadModel, readModelConfig } from '../../src/checkpoint/load-model.js'
 import { saveModel } from '../../src/checkpoint/save-model.js'
 import { endingIds } from '../../src/decoding/generate-options.js'
 import { openGguf } from '../../src/gguf/open.js'
-import { Device } from '../../src/tensor/device.js'
 import { convertModel, type GgufParts, ggufBytes, type Packing, type TensorParts, Typed } from '../support/gguf.js'
+import { deviceOfFile, directoryOfTest, livelyModel, logitsOf as logitsOfModel } from '../support/gguf-files.js'
 
 const LLAMA: RawConfig = {
   model_type: 'llama',
@@ -42,21 +40,15 @@ const CONFIGS: Record<string, RawConfig> = {
     layer_norm_epsilon: 1e-5,
   },
 }
-const BATCH = { inputIds: [[3, 14, 15, 9, 26, 5, 35, 8, 9, 7]] }
+const IDS = [3, 14, 15, 9, 26, 5, 35, 8, 9, 7]
 
-let device: Device
+const device = deviceOfFile()
 let directory: string
 let path: string
-
-beforeAll(() => {
-  device = Device.open()
+directoryOfTest((made) => {
+  directory = made
+  path = join(made, 'model.gguf')
 })
-afterAll(() => device.close())
-beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'lowrank-gguf-'))
-  path = join(directory, 'model.gguf')
-})
-afterEach(() => rm(directory, { recursive: true, force: true }))
 
 /** Writes a model whose every value counts as a directory, and its conversion as `path`, changed by `change`. */
 async function write(
@@ -64,11 +56,7 @@ async function write(
   change: (parts: { keys: Record<string, unknown>; tensors: TensorParts[] }) => GgufParts = (parts) => parts,
   packing?: Packing,
 ): Promise<void> {
-  const model = createModel(config, { device, seed: 4 })
-  for (const [name, parameter] of model.parameters()) {
-    const scale = name.endsWith('.bias') || parameter.shape.length === 1 ? 0 : 5
-    parameter.set((await parameter.read()).map((value, i) => (scale ? scale * value : value + 0.1 * Math.sin(i))))
-  }
+  const model = await livelyModel(config, device, 'float32')
   await saveModel(model, directory)
   model.dispose()
   const { keys, tensors } = await convertModel(directory, packing)
@@ -77,9 +65,7 @@ async function write(
 
 async function logitsOf(where: string, options: LoadModelOptions = {}): Promise<Float32Array> {
   const model = await loadModel(where, { device, dtype: 'float32', ...options })
-  const { logits } = model.forward(BATCH, { logits: true })
-  const values = await logits.read()
-  logits.dispose()
+  const values = await logitsOfModel(model, IDS)
   model.dispose()
   return values
 }
