@@ -6,6 +6,8 @@
 /** White space of JSON. */
 const WHITE_SPACE: ReadonlySet<number> = new Set([0x20, 0x09, 0x0a, 0x0d])
 
+import type { Steps } from '../turns.js'
+
 /** An automaton over bytes. */
 export interface Terminal {
   /** Terminals with the same key are the same. */
@@ -53,15 +55,18 @@ export interface ByteRange {
   readonly to: number
 }
 
+const STEP = 64
+
 /** A terminal of a table. */
-export function tableTerminal(
+export function* tableTerminal(
   key: string,
   start: number,
   transitions: readonly (readonly ByteRange[])[],
   accepting: readonly boolean[],
-): Terminal {
+): Steps<Terminal> {
   const isBorder = new Uint8Array(257)
-  for (const ranges of transitions) {
+  for (const [state, ranges] of transitions.entries()) {
+    if (state % STEP === 0) yield
     for (const { low, high } of ranges) {
       isBorder[low] = 1
       isBorder[high + 1] = 1
@@ -75,10 +80,11 @@ export function tableTerminal(
   }
   columns++
   const table = new Int32Array(transitions.length * columns).fill(-1)
-  transitions.forEach((ranges, state) => {
+  for (const [state, ranges] of transitions.entries()) {
+    if (state % STEP === 0) yield
     for (const { low, high, to } of ranges)
       table.fill(to, state * columns + column[low]!, state * columns + column[high]! + 1)
-  })
+  }
   const accepts = Uint8Array.from(accepting, Number)
   return {
     key,
@@ -132,8 +138,18 @@ export function literalTerminal(key: string, texts: readonly string[]): Terminal
  * @param without id of an added token that may not come
  */
 export function freeText(without: number): Terminal {
-  const table = tableTerminal(`free text without ${without}`, 0, [[{ low: 0, high: 255, to: 0 }]], [true])
-  return { ...table, takesToken: (id) => id !== without }
+  const key = `free text without ${without}`
+  const next = (): number => 0
+  const accepts = (): boolean => true
+  return {
+    key,
+    start: 0,
+    next,
+    accepts,
+    maskKey: () => key,
+    takesToken: (id) => id !== without,
+    table: tableOf(1, next, accepts),
+  }
 }
 
 /**
@@ -153,36 +169,55 @@ export function textWithMarker(marker: string, isEnd: boolean): Terminal {
     while (length > 0 && bytes[length] !== byte) length = fallback[length]!
     return bytes[length] === byte ? length + 1 : length
   }
-  const transitions: ByteRange[][] = []
-  for (let state = 0; state < bytes.length; state++) {
-    const own: ByteRange[] = []
-    for (let byte = 0; byte < 256; byte++) {
-      const to = next(state, byte)
-      if (!isEnd || to < bytes.length) own.push({ low: byte, high: byte, to })
-    }
-    transitions.push(own)
+  const step = (state: number, byte: number): number => {
+    if (state === bytes.length) return -1
+    const to = next(state, byte)
+    return isEnd && to === bytes.length ? -1 : to
   }
-  // The state behind the marker, from which nothing leads on.
-  if (!isEnd) transitions.push([])
-  const accepting = transitions.map((_, state) => isEnd || state === bytes.length)
-  const table = tableTerminal(`${isEnd ? 'without' : 'until'} ${marker}`, 0, transitions, accepting)
-  return { ...table, takesToken: () => true }
+  const accepts = (state: number): boolean => isEnd || state === bytes.length
+  const key = `${isEnd ? 'without' : 'until'} ${marker}`
+  return {
+    key,
+    start: 0,
+    next: step,
+    accepts,
+    maskKey: (state) => `${key}:${state}`,
+    takesToken: () => true,
+    table: tableOf(bytes.length + 1, step, accepts),
+  }
+}
+
+/** The table of an automaton of few states. */
+function tableOf(
+  states: number,
+  next: (state: number, byte: number) => number,
+  accepts: (state: number) => boolean,
+): ByteTable {
+  return {
+    columns: 256,
+    column: Uint8Array.from({ length: 256 }, (_, byte) => byte),
+    next: Int32Array.from({ length: 256 * states }, (_, at) => next(at >> 8, at & 255)),
+    accepts: Uint8Array.from({ length: states }, (_, state) => Number(accepts(state))),
+  }
 }
 
 /** What another terminal takes, but its first byte that is no white space is not `byte`. */
 export function withoutFirst(inner: Terminal, byte: number): Terminal {
   // The last bit of a state says whether such a byte has come.
   const { takesToken } = inner
+  const step = (state: number, next: number): number => {
+    const hasBegun = state % 2 === 1 || !WHITE_SPACE.has(next)
+    if (state % 2 === 0 && next === byte) return -1
+    const to = inner.next(state >> 1, next)
+    return to < 0 ? -1 : 2 * to + Number(hasBegun)
+  }
+  const accepts = (state: number): boolean => inner.accepts(state >> 1)
   return {
     key: `first byte not ${byte}, ${inner.key}`,
     start: 2 * inner.start,
-    next(state, next) {
-      const hasBegun = state % 2 === 1 || !WHITE_SPACE.has(next)
-      if (state % 2 === 0 && next === byte) return -1
-      const to = inner.next(state >> 1, next)
-      return to < 0 ? -1 : 2 * to + Number(hasBegun)
-    },
-    accepts: (state) => inner.accepts(state >> 1),
+    next: step,
+    ...(inner.table && { table: tableOf(2 * inner.table.accepts.length, step, accepts) }),
+    accepts,
     maskKey: (state, reach) =>
       `${state % 2 === 1 ? '' : `first byte not ${byte}, `}${inner.maskKey(state >> 1, reach)}`,
     ...(takesToken && { takesToken }),

@@ -216,7 +216,7 @@ class RuleCompiler {
         automaton = automaton === undefined ? own : yield* intersect(automaton, own, pattern.path)
       }
       automaton = yield* withLength(automaton!, min, max, path)
-      terminal = automaton.transitions.length === 0 ? undefined : textTerminal(key, automaton)
+      terminal = automaton.transitions.length === 0 ? undefined : yield* textTerminal(key, automaton)
     }
     this.#terminals.set(key, terminal)
     return terminal
@@ -251,7 +251,7 @@ class RuleCompiler {
     if (source !== undefined) {
       let automaton = yield* automatonOf(parsePattern(source, path), true, path)
       for (const divisor of divisors) automaton = yield* intersect(automaton, multiplesOf(divisor, path), path)
-      if (automaton.transitions.length > 0) terminal = bareTerminal(key, automaton)
+      if (automaton.transitions.length > 0) terminal = yield* bareTerminal(key, automaton)
     }
     if (isAny && divisors.length === 0 && terminal !== undefined) SHARED_NUMBERS.set(key, terminal)
     this.#terminals.set(key, terminal)
@@ -304,13 +304,13 @@ class RuleCompiler {
     const rule = this.#ruleFor(parts.map(({ others }) => others))
     // No text that is generated has half a pair of surrogates.
     const known = [...names].filter((name) => !/\p{Surrogate}/u.test(name))
-    return { kind: 'object', slots, others: { name: this.#otherNames(known), rule } }
+    return { kind: 'object', slots, others: { name: yield* this.#otherNames(known), rule } }
   }
 
-  #otherNames(known: readonly string[]): Terminal {
+  *#otherNames(known: readonly string[]): Steps<Terminal> {
     if (known.length === 0) return stringTerminal(0, Number.POSITIVE_INFINITY)
     const key = `names ${digest(JSON.stringify([...known].sort()))}`
-    const terminal = this.#terminals.get(key) ?? textTerminal(key, allBut(known))
+    const terminal = this.#terminals.get(key) ?? (yield* textTerminal(key, yield* allBut(known)))
     this.#terminals.set(key, terminal)
     return terminal
   }

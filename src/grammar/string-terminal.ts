@@ -3,6 +3,7 @@
  * Characters are counted as JSON Schema counts them: by code points.
  */
 
+import type { Steps } from '../turns.js'
 import { type ByteRange, type Terminal, tableTerminal } from './byte-automaton.js'
 import type { StringTable } from './string-tokens.js'
 import type { CodeTransition, TextAutomaton } from './text-automaton.js'
@@ -131,28 +132,26 @@ const SHORT_ESCAPES: ReadonlyMap<number, number> = new Map([
   [0x0d, 0x72],
 ])
 
+const STEP = 8
+
 /** Strings whose text an automaton takes, escaped as JSON.stringify does it: each text is written in one way. */
-export function textTerminal(key: string, automaton: TextAutomaton): Terminal {
+export function* textTerminal(key: string, automaton: TextAutomaton): Steps<Terminal> {
   const maker = new TableMaker(automaton.transitions.length)
   const end = maker.state(true)
-  automaton.transitions.forEach((transitions, state) => {
+  for (const [state, transitions] of automaton.transitions.entries()) {
     if (automaton.accepting[state]) maker.add(state, 0x22, 0x22, end)
     maker.addPlain(state, transitions)
     maker.addEscapes(state, transitions)
-  })
+    if (state % STEP === 0) yield
+  }
   const start = maker.state(false)
   maker.add(start, 0x22, 0x22, 0)
-  return tableTerminal(key, start, maker.transitions, maker.accepting)
+  return yield* tableTerminal(key, start, maker.transitions, maker.accepting)
 }
 
 /** Texts of ASCII without quotes, as numbers. */
-export function bareTerminal(key: string, automaton: TextAutomaton): Terminal {
-  return tableTerminal(
-    key,
-    0,
-    automaton.transitions.map((own) => own),
-    automaton.accepting,
-  )
+export function* bareTerminal(key: string, { transitions, accepting }: TextAutomaton): Steps<Terminal> {
+  return yield* tableTerminal(key, 0, transitions, accepting)
 }
 
 class TableMaker {

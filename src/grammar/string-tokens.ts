@@ -7,7 +7,7 @@ import type { Steps } from '../turns.js'
 import type { TerminalMask } from './terminal-masks.js'
 import { setBit, type TokenTrie } from './token-trie.js'
 
-const STEP = 16_384
+const STEP = 4096
 
 /** Any string of JSON as a table. */
 export interface StringTable {

@@ -190,7 +190,7 @@ function* determinize(places: Places, start: number, end: number, path: string):
     const ends = state === 0 ? bothEnds(places, start) : closure(places, members, 'end')
     accepting.push(ends.includes(end))
   }
-  return alive({ transitions, accepting })
+  return yield* alive({ transitions, accepting })
 }
 
 function bothEnds(places: Places, start: number): number[] {
@@ -203,13 +203,15 @@ function bothEnds(places: Places, start: number): number[] {
 }
 
 /** The same without the states that never come to an end. */
-function alive({ transitions, accepting }: TextAutomaton): TextAutomaton {
+function* alive({ transitions, accepting }: TextAutomaton): Steps<TextAutomaton> {
   const before: number[][] = transitions.map(() => [])
-  transitions.forEach((own, state) => {
+  for (const [state, own] of transitions.entries()) {
+    if (state % STEP === 0) yield
     for (const { to } of own) before[to]!.push(state)
-  })
+  }
   const isAlive = accepting.slice()
   const waiting = accepting.flatMap((accepts, state) => (accepts ? [state] : []))
+  yield
   for (let state = waiting.pop(); state !== undefined; state = waiting.pop()) {
     for (const other of before[state]!) {
       if (isAlive[other]) continue
@@ -222,17 +224,14 @@ function alive({ transitions, accepting }: TextAutomaton): TextAutomaton {
   isAlive.forEach((lives, state) => {
     if (lives) names.set(state, names.size)
   })
-  const states = [...names.keys()]
-  return {
-    transitions: states.map((state) =>
-      transitions[state]!.filter(({ to }) => isAlive[to]).map(({ low, high, to }) => ({
-        low,
-        high,
-        to: names.get(to)!,
-      })),
-    ),
-    accepting: states.map((state) => accepting[state]!),
+  yield
+  const living: CodeTransition[][] = []
+  for (const state of names.keys()) {
+    const own = transitions[state]!.filter(({ to }) => isAlive[to])
+    living.push(own.map(({ low, high, to }) => ({ low, high, to: names.get(to)! })))
+    if (living.length % STEP === 0) yield
   }
+  return { transitions: living, accepting: [...names.keys()].map((state) => accepting[state]!) }
 }
 
 /** The product of two automata: a state for each pair that is reached. */
@@ -260,7 +259,7 @@ function* product(
     transitions.push(own)
     if (state % STEP === 0) yield
   }
-  return alive({ transitions, accepting: states.map(([a, b]) => accepts(a, b)) })
+  return yield* alive({ transitions, accepting: states.map(([a, b]) => accepts(a, b)) })
 }
 
 /** The texts that both automata take. */
@@ -314,10 +313,11 @@ export function multiplesOf(divisor: number, path: string): TextAutomaton {
 }
 
 /** All texts but these. */
-export function allBut(texts: readonly string[]): TextAutomaton {
+export function* allBut(texts: readonly string[]): Steps<TextAutomaton> {
   const children: Map<number, number>[] = [new Map()]
   const accepting = [true]
-  for (const text of texts) {
+  for (const [at, text] of texts.entries()) {
+    if (at % STEP === 0) yield
     let state = 0
     for (const char of text) {
       const code = char.codePointAt(0)!
@@ -333,7 +333,8 @@ export function allBut(texts: readonly string[]): TextAutomaton {
   }
   const free = children.push(new Map()) - 1
   accepting.push(true)
-  const transitions = children.map((own) => {
+  const transitions: CodeTransition[][] = []
+  for (const own of children) {
     const ranges: CodeTransition[] = []
     const codes = [...own.keys()].sort((a, b) => a - b)
     for (const [low, high] of ANY_CODE) {
@@ -346,8 +347,9 @@ export function allBut(texts: readonly string[]): TextAutomaton {
       }
       if (at <= high) ranges.push({ low: at, high, to: free })
     }
-    return ranges
-  })
+    transitions.push(ranges)
+    if (transitions.length % STEP === 0) yield
+  }
   return { transitions, accepting }
 }
 
