@@ -40,6 +40,7 @@ const NAMES = /** @type {const} */ ([
   'step',
   'generate',
   'serve',
+  'grammar',
   'evaluate',
   'e2e',
   'data-prepare',

@@ -18,6 +18,7 @@ const BENCHES = [
   'step',
   'generate',
   'serve',
+  'grammar',
   'evaluate',
   'e2e',
   'data-prepare',
