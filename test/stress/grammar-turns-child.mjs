@@ -29,7 +29,8 @@ const results = {}
 /**
  * What else a machine does makes turns longer and never shorter: the first of so many measurements that keeps the
  * limit counts, or else the last.
- * @template T @param {string} name @param {(own: T) => Promise<unknown>} work @param {() => Promise<T>} before makes what a measurement needs anew
+ * @template T @param {string} name @param {(own: T) => Promise<unknown>} work
+ * @param {() => Promise<T>} before makes what a measurement needs anew
  */
 async function measure(name, work, before) {
   for (let tries = 1; ; tries++) {
