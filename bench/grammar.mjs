@@ -101,6 +101,7 @@ export const bench = {
       'tokens/s': (m) => m.plain_tokens_per_s,
       'with masks': (m) => m.tokens_per_s,
       'slower %': (m) => m.slower_percent,
+      'CPU more %': (m) => m.cpu_more_percent,
       'first %': (m) => m.first_slower_percent,
       'mask p99 ms': (m) => m.mask_p99_ms,
       'first mask ms': (m) => m.first_mask_max_ms,
@@ -140,10 +141,12 @@ async function measure(setting, schema, streams, { tokens, rounds }, say) {
   }
   const masks = pairs.flatMap((pair) => pair.masks).sort((a, b) => a - b)
   return {
-    plain_tokens_per_s: summary(pairs.map(({ plain }) => (1000 * streams) / plain)),
-    tokens_per_s: summary(pairs.map(({ masked }) => (1000 * streams) / masked)),
-    slower_percent: summary(pairs.map(({ plain, masked }) => 100 * (masked / plain - 1))),
-    first_slower_percent: round(100 * (first.masked / first.plain - 1)),
+    plain_tokens_per_s: summary(pairs.map(({ plain }) => (1000 * streams) / plain.wall)),
+    tokens_per_s: summary(pairs.map(({ masked }) => (1000 * streams) / masked.wall)),
+    slower_percent: summary(pairs.map(({ plain, masked }) => 100 * (masked.wall / plain.wall - 1))),
+    cpu_more_percent: summary(pairs.map(({ plain, masked }) => 100 * (masked.cpu / plain.cpu - 1))),
+    first_slower_percent: round(100 * (first.masked.wall / first.plain.wall - 1)),
+    first_cpu_more_percent: round(100 * (first.masked.cpu / first.plain.cpu - 1)),
     mask_p50_ms: round(masks[masks.length >> 1] ?? Number.NaN),
     mask_p99_ms: round(masks[Math.floor(0.99 * masks.length)] ?? Number.NaN),
     first_mask_max_ms: round(Math.max(...first.masks)),
@@ -173,7 +176,8 @@ async function runPair(setting, grammars, streams, tokens, seed) {
 }
 
 /**
- * Milliseconds from one token to the next, once all answers have begun.
+ * Milliseconds from one token to the next, once all answers have begun: by the clock, and of this process's processor time, which others on the
+ * machine hardly change.
  * @param {Setting} setting @param {number} streams @param {number} tokens @param {number} seed
  * @param {(stream: number) => import('../dist/index.js').TokenMask | undefined} maskOf
  */
@@ -182,6 +186,7 @@ async function stepTime({ engine, tokenizer }, streams, tokens, seed, maskOf) {
   const sampling = { temperature: 1, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 }
   let begun = 0
   let start = 0
+  let cpu = process.cpuUsage()
   await Promise.all(
     Array.from({ length: streams }, async (_, stream) => {
       const mask = maskOf(stream)
@@ -193,10 +198,15 @@ async function stepTime({ engine, tokenizer }, streams, tokens, seed, maskOf) {
         ...(mask && { mask }),
       })
       let count = 0
-      for await (const _token of answer) if (++count === 1 && ++begun === streams) start = performance.now()
+      for await (const _token of answer) {
+        if (++count > 1 || ++begun < streams) continue
+        start = performance.now()
+        cpu = process.cpuUsage()
+      }
     }),
   )
-  return (performance.now() - start) / (tokens - 1)
+  const { user, system } = process.cpuUsage(cpu)
+  return { wall: (performance.now() - start) / (tokens - 1), cpu: (user + system) / 1000 / (tokens - 1) }
 }
 
 /**

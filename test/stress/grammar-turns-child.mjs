@@ -77,7 +77,10 @@ const many = (/** @type {number} */ count, /** @type {(at: number) => unknown} *
 const nested = (depth) =>
   depth === 0 ? { type: 'integer' } : { properties: { a: nested(depth - 1) }, required: ['a'] }
 
-/** Schemas, each with a value whose masks are made on the way. @type {Record<string, [schema: unknown, value: unknown]>} */
+/**
+ * Schemas, each with a value whose masks are made on the way.
+ * @type {Record<string, [schema: unknown, value: unknown]>}
+ */
 const CASES = {
   'any object': [{ type: 'object' }, { alpha: 'Some text, "quoted"', beta: [1, 2.5, null, { gamma: true }] }],
   '5,000 properties that may be left out': [
