@@ -25,4 +25,4 @@ test('each schema and number of answers has tokens/s with and without masks, and
     expect((line.slower_percent as { median: number }).median).toBeCloseTo(100 * (plain! / masked! - 1), 0)
     expect(line.mask_p99_ms).toBeGreaterThan(0)
   }
-})
+}, 60_000)

@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * @file Reads a vocabulary, compiles schemas and makes masks, and prints, as JSON, the longest turn of the event loop of
- * each case in milliseconds of this thread's processor time. A process of its own: a test runner has work to do on its
- * event loop.
+ * @file Reads a vocabulary, compiles schemas and makes masks, and prints, as JSON, the longest turn of the event loop
+ * of each case in milliseconds of this thread's processor time. A process of its own: a test runner has work to do on
+ * its event loop.
  */
 
 import { readFileSync } from 'node:fs'
