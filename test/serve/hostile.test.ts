@@ -142,7 +142,7 @@ const ATTACKS: Readonly<Record<string, (n: number) => Promise<void>>> = {
     const socket = await connected(raw(STREAMED))
     const [first] = await once(socket, 'data')
     socket.pause()
-    await expect.poll(() => engine.figures().waiting, { timeout: 60_000 }).toBe(0)
+    await expect.poll(() => engine.figures().waiting, { timeout: 600_000 }).toBe(0)
     const rest = received(socket)
     socket.resume()
     expect(`${first}${await rest}`).toContain('data: [DONE]')

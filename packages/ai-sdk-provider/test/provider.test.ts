@@ -5,7 +5,7 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { generateObject, generateText, stepCountIs, streamText, tool, wrapLanguageModel } from 'ai'
+import { generateObject, generateText, Output, stepCountIs, streamText, tool, wrapLanguageModel } from 'ai'
 import { createInferenceEngine, createServeHandler, loadModel, loadTokenizer, serve } from 'lowrank'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
@@ -85,6 +85,28 @@ describe('a model in this process', () => {
       maxOutputTokens: 100,
     })
     expect(steps.map((step) => step.toolCalls.length > 0)).toEqual([true, false])
+  })
+
+  it('either a tool is called or an object comes where a request has both', async () => {
+    const schema = z.object({ said: z.enum(['yes', 'no']) })
+    const strict = tool({ inputSchema: z.object({ city: z.enum(['Rome', 'Oslo']) }), strict: true })
+    const seen = { calls: 0, objects: 0 }
+    for (let seed = 0; seed < 10; seed++) {
+      const result = await generateText({
+        model: provider(directory),
+        ...{ prompt: 'Weather?', tools: { weather: strict }, output: Output.object({ schema }) },
+        ...{ temperature: 2, frequencyPenalty: 0.5, seed, maxOutputTokens: 150 },
+      })
+      if (result.toolCalls.length > 0) {
+        expect(['Rome', 'Oslo']).toContain((result.toolCalls[0]!.input as { city: string }).city)
+        seen.calls++
+      } else {
+        expect(schema.parse(result.output)).toEqual(result.output)
+        seen.objects++
+      }
+    }
+    expect(seen.objects).toBeGreaterThan(0)
+    expect(seen.calls).toBeGreaterThan(0)
   })
 
   it('an abort ends a stream, and the model goes on for others', async () => {
