@@ -343,9 +343,10 @@ export class Device {
   /**
    * Counts bytes that wait for the garbage collector if nobody frees them. Those that users hold are reported to it at
    * once. Those that a graph saved for backward normally go within the step: they are reported by
-   * `reportSavedMemory()`, if they are still there then.
+   * `reportSavedMemory()`, if they are still there then. The memory of a dry run is none that a collection gives back.
    */
   countMemory(change: number, saved: boolean): void {
+    if (this.dryRun) return
     if (saved) this.#savedBytes += change
     else this.stream.reportMemory(change)
   }
