@@ -4,6 +4,7 @@ import { cp, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { BestModel } from '../../src/train/best-model.js'
+import { isLong } from '../support/long.js'
 import {
   ofType,
   rejection,
@@ -196,9 +197,12 @@ describe('early stopping', () => {
     expect(more.run.step).toBeGreaterThan(run.step)
   })
 
-  it('decides from every checkpoint as the run that was not interrupted', async () => {
+  it('decides from a checkpoint as the run that was not interrupted', async () => {
     const whole = await trains('decided', { training: { earlyStoppingPatience: 2 } })
-    for (const name of (await readdir(at('decided'))).filter((entry) => entry.startsWith('checkpoint-'))) {
+    const saved = (await readdir(at('decided'))).filter((entry) => entry.startsWith('checkpoint-'))
+    expect(saved.length).toBeGreaterThan(5)
+    // All of them, or some at the beginning, in the middle and at the end.
+    for (const name of saved.filter((_, i) => isLong || i % Math.ceil(saved.length / 3) === 0)) {
       const { run, bytes } = await trains(`from-${name}`, {
         training: { earlyStoppingPatience: 2 },
         resumeFromCheckpoint: at('decided', name),
