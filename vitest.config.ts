@@ -78,7 +78,7 @@ export default defineConfig({
                   'test/models/golden.test.ts',
                   'test/{causal-lm/causal-lm,decoding/decoding,decoding/generate}.test.ts',
                   'test/adapters/merge.test.ts',
-                  'test/inference/same-bits.test.ts',
+                  'test/inference/{logit-additions,same-bits}.test.ts',
                   'test/autograd/*.test.ts',
                   'test/tensor/{tensor,scope}.test.ts',
                   'test/train/batch-equivalence.test.ts',
