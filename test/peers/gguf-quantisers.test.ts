@@ -22,7 +22,7 @@ import { Device } from '../../src/tensor/device.js'
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.js'
 import { evaluateLoss } from '../../src/train/evaluate-loss.js'
 import { dice } from '../support/awkward-texts.js'
-import { cases } from '../support/long.js'
+import { cases, isLong } from '../support/long.js'
 import { temporaryDirectory } from '../support/tiny-model.js'
 import { tinyByteLevelTokenizer, writeTinyTokenizer } from '../support/tiny-tokenizer.js'
 import { describeWithLlamaCpp, LLAMA_LIBRARIES } from './llama-cpp.js'
@@ -276,30 +276,44 @@ describeWithPython('a trained model', () => {
       }
     })
 
+    const measure = async (of: CausalLM, examples: readonly Example[]): Promise<number> =>
+      Math.exp((await evaluateLoss(of, examples)).loss)
+    const perplexity = async (path: string, examples: readonly Example[]): Promise<number> => {
+      const loaded = await loadModel(path, { device, dtype: 'float32' })
+      const value = await measure(loaded, examples)
+      loaded.dispose()
+      return value
+    }
+
     it('has a perplexity within 1 %', async () => {
       const tokenizer = await loadTokenizer(SHIPPED)
-      const prose = readFileSync(new URL('../../LICENSE', import.meta.url), 'utf8')
-      const texts = {
-        own: await ownTexts(model, cases(20, 64)),
-        prose: (prose.match(/.{1,1500}/gs) ?? []).map((text) => exampleOf(tokenizer.encode(text))),
-      }
-      const measure = async (of: CausalLM, examples: readonly Example[]): Promise<number> =>
-        Math.exp((await evaluateLoss(of, examples)).loss)
-      const perplexity = async (path: string): Promise<Record<keyof typeof texts, number>> => {
-        const loaded = await loadModel(path, { device, dtype: 'float32' })
-        const result = { own: await measure(loaded, texts.own), prose: await measure(loaded, texts.prose) }
-        loaded.dispose()
-        return result
-      }
-      const whole = await measure(model, texts.own)
+      const text = readFileSync(new URL('../../LICENSE', import.meta.url), 'utf8')
+      const prose = (text.match(/.{1,1500}/gs) ?? []).map((part) => exampleOf(tokenizer.encode(part)))
+      const own = await ownTexts(model, cases(20, 64))
+      const whole = await measure(model, own)
       for (const type of types.slice(cases(5, 2))) {
-        const [mine, other] = [await perplexity(ours(type)), await perplexity(theirs.get(type) as string)]
-        for (const text of ['own', 'prose'] as const)
-          expect(Math.abs(mine[text] / other[text] - 1), `${type}, ${text}`).toBeLessThan(0.01)
+        const [mine, other] = [ours(type), theirs.get(type) as string]
+        for (const examples of [own, prose]) {
+          const ratio = (await perplexity(mine, examples)) / (await perplexity(other, examples))
+          expect(Math.abs(ratio - 1), `${type}, ${examples === own ? 'own' : 'prose'}`).toBeLessThan(0.01)
+        }
         // The comparison tells good from bad: what is lost can be seen, and is little.
-        expect(mine.own / whole).toBeGreaterThan(1.0005)
-        expect(mine.own / whole).toBeLessThan(1.03)
+        const lost = (await perplexity(mine, own)) / whole
+        expect(lost).toBeGreaterThan(1.0005)
+        expect(lost).toBeLessThan(1.03)
       }
+    })
+
+    it.runIf(isLong)('has one within 1 % with an importance matrix', async () => {
+      const own = await ownTexts(model, 20)
+      const calibration = (await ownTexts(model, 40)).slice(20).map(({ inputIds }) => [...inputIds])
+      const path = join(folder, 'shipped.calibrated.gguf')
+      await writeGgufModel(model, path, { type: 'Q4_K_M', tokenizerFrom: SHIPPED, calibration })
+      const other = await requantised(ours('F32'), ['Q4_K_M'], await importanceOf(model, calibration))
+      const [mine, reference] = [await perplexity(path, own), await perplexity(other.get('Q4_K_M') as string, own)]
+      expect(Math.abs(mine / reference - 1)).toBeLessThan(0.01)
+      // What counts is kept better than without one.
+      expect(mine).toBeLessThan(await perplexity(ours('Q4_K_M'), own))
     })
   })
 })
