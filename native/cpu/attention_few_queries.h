@@ -25,9 +25,9 @@ inline constexpr int kMostHeads = 4;
 inline constexpr int64_t kKeysAhead = 16;  // of the keys being scored
 
 struct FewQuery {
-  int64_t row;        // of q and y
-  int64_t block;      // its BlockTask
-  int64_t first;      // the keys that it sees
+  int64_t row;    // of q and y
+  int64_t block;  // its BlockTask
+  int64_t first;  // the keys that it sees
   int64_t end;
   int64_t chunks;     // at least one, which may be empty
   int64_t firstTask;  // of its chunks
@@ -308,12 +308,9 @@ static int64_t attendFewQueries(const AttentionArgs& args, const AttentionShape&
     const int64_t begin = (query.first / kChunk + chunk) * kChunk, first = maxOf(query.first, begin);
     const int64_t keys = maxOf(0, minOf(begin + kChunk, query.end) - first), column = kvHead * shape.headDim;
     const int64_t key = keys > 0 ? rowOfKey(blocks[query.block], first) : 0;
-    const ChunkRows<T> rows{rowOf<T>(args.k, key) + column,
-                            rowOf<T>(args.v, key) + column,
-                            args.k.stride,
-                            args.v.stride,
-                            keys,
-                            kvHead == 0 ? args.k.cols : 0};
+    const ChunkRows<T> rows{
+        rowOf<T>(args.k, key) + column, rowOf<T>(args.v, key) + column, args.k.stride, args.v.stride, keys,
+        kvHead == 0 ? args.k.cols : 0};
     float* partials =
         query.chunks == 1 ? q + qWords : partialAt(sharedPartials(query, kvHead), chunk * shape.heads, shape).y;
     for (int64_t h = 0; h < shape.group; h += kMostHeads) {

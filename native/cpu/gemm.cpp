@@ -105,8 +105,8 @@ Plan makePlan(const Gemm& product) {
     transposed = transposed || term.a.transposed;
     if (term.k > 0) plan.lastTerm = t;
   }
-  plan.few = !transposed && product.order != SumOrder::kMany &&
-             (product.m <= kFewRows || product.order == SumOrder::kFew);
+  plan.few =
+      !transposed && product.order != SumOrder::kMany && (product.m <= kFewRows || product.order == SumOrder::kFew);
   if (plan.few) {
     plan.panels = plan.groups = ceilDiv(product.n, kFewRowsColumns);
     plan.blocks = 1;

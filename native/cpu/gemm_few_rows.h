@@ -16,8 +16,8 @@
 
 namespace lowrank::cpu::LOWRANK_ISA {
 
-inline constexpr int64_t kFewRows = 4;     // that are few without being told so
-inline constexpr int64_t kMostRows = 8;    // that are multiplied at a time
+inline constexpr int64_t kFewRows = 4;          // that are few without being told so
+inline constexpr int64_t kMostRows = 8;         // that are multiplied at a time
 inline constexpr int64_t kFewRowsColumns = 64;  // per task
 inline constexpr int64_t kFewRowsDepth = 1024;  // elements of k whose A is widened at a time
 inline constexpr int64_t kDotDepth = 8192;      // or, for dot products, put in order
@@ -51,7 +51,9 @@ LOWRANK_INLINE void withRowCount(int64_t rows, const Body& body) {
 // Columns that are summed side by side: enough sums to hide the latency of a multiply-add, and that fit the registers.
 // A sum's bits do not depend on it.
 template <int kRows>
-inline constexpr int kColumnsBeside = kRows <= 2 ? 4 : kRows <= 4 ? 2 : 1;
+inline constexpr int kColumnsBeside = kRows <= 2   ? 4
+                                      : kRows <= 4 ? 2
+                                                   : 1;
 
 // sums[row][column] += dot(a row, b row), b's rows being the columns of the product.
 template <int kRows, class T>
@@ -403,9 +405,8 @@ static void dotFewRows(const GemmTerm& term, int64_t firstRow, int64_t rowCount,
         _mm512_storeu_si512(ordered + i * kDotDepth + at + 32, reinterpret_cast<__m512i>(words.odd));
       }
     }
-    withRowCount(rowCount, [&]<int kRows>(Rows<kRows>) {
-      dotTerm<kRows>(ordered, term.b, first, k, column, columns, sums);
-    });
+    withRowCount(rowCount,
+                 [&]<int kRows>(Rows<kRows>) { dotTerm<kRows>(ordered, term.b, first, k, column, columns, sums); });
   }
 }
 

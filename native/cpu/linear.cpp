@@ -84,9 +84,8 @@ struct ProductList {
 
   Gemm& add(const Tensor& c, bool accumulate) {
     Gemm& product = products[productCount++];
-    product = Gemm{c.rows,          c.cols, terms + termCount, 0,        1.0f,       nullptr,
-                   DType::kFloat32, c.data, c.dtype,           c.stride, accumulate, false,
-                   order};
+    product = Gemm{c.rows, c.cols,  terms + termCount, 0,          1.0f,  nullptr, DType::kFloat32,
+                   c.data, c.dtype, c.stride,          accumulate, false, order};
     return product;
   }
 

@@ -42,15 +42,15 @@ int32_t skippedOf(const SequenceTasks& tasks) {
 
 // Heads of 16-bit types on tensor cores. Tasks of up to `skipped` queries are another kernel's.
 template <class T, int kDim, bool kInBlocks>
-__global__ void __launch_bounds__(kAttentionThreads) attentionKernel(const SequenceTask* tasks, int32_t slots,
-                                                                     int32_t skipped,
-                                                                     Matrix<const T> q,  // [Nq, H hd]
-                                                                     Matrix<const T> k,  // [Nk, Hkv hd]
-                                                                     Matrix<const T> v,  // [Nk, Hkv hd]
-                                                                     KeyBlocks blocks,
-                                                                     Matrix<T> y,        // [Nq, H hd]
-                                                                     Matrix<float> lse,  // [H, Nq]
-                                                                     AttentionOptions options, bool whole) {
+__global__ void __launch_bounds__(kAttentionThreads)
+    attentionKernel(const SequenceTask* tasks, int32_t slots, int32_t skipped,
+                    Matrix<const T> q,  // [Nq, H hd]
+                    Matrix<const T> k,  // [Nk, Hkv hd]
+                    Matrix<const T> v,  // [Nk, Hkv hd]
+                    KeyBlocks blocks,
+                    Matrix<T> y,        // [Nq, H hd]
+                    Matrix<float> lse,  // [H, Nq]
+                    AttentionOptions options, bool whole) {
   // Causal blocks grow towards the end of a sequence: the long ones first leaves the short ones to fill the gaps.
   const SequenceTask task = tasks[slots - 1 - static_cast<int32_t>(blockIdx.x)];
   if (task.count <= skipped) return;
@@ -123,15 +123,15 @@ __device__ __forceinline__ void loadPlain(float* tile, int rows, const float* fr
 }
 
 template <bool kInBlocks>
-__global__ void __launch_bounds__(kPlainThreads) attentionPlainKernel(const SequenceTask* tasks, int32_t slots,
-                                                                      int32_t skipped,
-                                                                      Matrix<const float> q,  // [Nq, H hd]
-                                                                      Matrix<const float> k,  // [Nk, Hkv hd]
-                                                                      Matrix<const float> v,  // [Nk, Hkv hd]
-                                                                      KeyBlocks blocks,
-                                                                      Matrix<float> y,        // [Nq, H hd]
-                                                                      Matrix<float> lse,      // [H, Nq]
-                                                                      AttentionOptions options) {
+__global__ void __launch_bounds__(kPlainThreads)
+    attentionPlainKernel(const SequenceTask* tasks, int32_t slots, int32_t skipped,
+                         Matrix<const float> q,  // [Nq, H hd]
+                         Matrix<const float> k,  // [Nk, Hkv hd]
+                         Matrix<const float> v,  // [Nk, Hkv hd]
+                         KeyBlocks blocks,
+                         Matrix<float> y,    // [Nq, H hd]
+                         Matrix<float> lse,  // [H, Nq]
+                         AttentionOptions options) {
   const SequenceTask task = tasks[slots - 1 - static_cast<int32_t>(blockIdx.x)];
   // Those of the last 64 queries of the sequence count, as on tensor cores.
   const int32_t few = skipped > 0 ? fewOf(task.qCount) : 0, left = task.qCount - task.first;
@@ -301,12 +301,11 @@ __global__ void __launch_bounds__(kAttentionThreads) attentionFewKernel(const Se
 
 // A sequence's few queries are all in its last task.
 template <class T>
-__global__ void __launch_bounds__(kAttentionThreads)
-    attentionMergeKernel(const SequenceTask* tasks,
-                         float* partials,  // [shares, 2, H, hd + 2]
-                         int32_t headDim,
-                         Matrix<T> y,          // [Nq, H hd]
-                         Matrix<float> lse) {  // [H, Nq]
+__global__ void __launch_bounds__(kAttentionThreads) attentionMergeKernel(const SequenceTask* tasks,
+                                                                          float* partials,  // [shares, 2, H, hd + 2]
+                                                                          int32_t headDim,
+                                                                          Matrix<T> y,          // [Nq, H hd]
+                                                                          Matrix<float> lse) {  // [H, Nq]
   const SequenceTask task = tasks[blockIdx.x];
   const int32_t few = static_cast<int32_t>(blockIdx.z), query = task.qCount - fewOf(task.qCount) + few;
   if (query < task.first || query >= task.first + task.count) return;
@@ -342,10 +341,10 @@ void attendAs(const AttentionArgs& args, const SequenceTasks& tasks, Queue& queu
   const bool whole = wholeHeads(args.q, options) && wholeHeads(args.k, options) && wholeHeads(args.v, options) &&
                      wholeHeads(args.y, options);
   const size_t shared = (kBlockRows + 2 * kKeyTile) * kPitch<kDim> * sizeof(T);
-  launch<attentionKernel<T, kDim, kInBlocks>>(
-      queue, grid, kAttentionThreads, shared, tasks.at, tasks.slots, skippedOf(tasks), matrixOf<const T>(args.q),
-      matrixOf<const T>(args.k), matrixOf<const T>(args.v), keyBlocksOf(args), matrixOf<T>(args.y),
-      matrixOf<float>(args.lse), options, whole);
+  launch<attentionKernel<T, kDim, kInBlocks>>(queue, grid, kAttentionThreads, shared, tasks.at, tasks.slots,
+                                              skippedOf(tasks), matrixOf<const T>(args.q), matrixOf<const T>(args.k),
+                                              matrixOf<const T>(args.v), keyBlocksOf(args), matrixOf<T>(args.y),
+                                              matrixOf<float>(args.lse), options, whole);
 }
 
 template <class T, bool kInBlocks>
@@ -354,10 +353,10 @@ void attend(const AttentionArgs& args, const SequenceTasks& tasks, Queue& queue)
     const dim3 grid(static_cast<unsigned>(tasks.slots), static_cast<unsigned>(args.lse.rows));
     const size_t shared =
         ((kPlainRows + 2 * kPlainKeys) * (args.options.headDim + 1) + kPlainRows * kPlainKeys) * sizeof(float);
-    launch<attentionPlainKernel<kInBlocks>>(
-        queue, grid, kPlainThreads, shared, tasks.at, tasks.slots, skippedOf(tasks), matrixOf<const float>(args.q),
-        matrixOf<const float>(args.k), matrixOf<const float>(args.v), keyBlocksOf(args), matrixOf<float>(args.y),
-        matrixOf<float>(args.lse), args.options);
+    launch<attentionPlainKernel<kInBlocks>>(queue, grid, kPlainThreads, shared, tasks.at, tasks.slots, skippedOf(tasks),
+                                            matrixOf<const float>(args.q), matrixOf<const float>(args.k),
+                                            matrixOf<const float>(args.v), keyBlocksOf(args), matrixOf<float>(args.y),
+                                            matrixOf<float>(args.lse), args.options);
   } else {
     if (args.options.headDim <= 64) return attendAs<T, 64, kInBlocks>(args, tasks, queue);
     if (args.options.headDim <= 128) return attendAs<T, 128, kInBlocks>(args, tasks, queue);
@@ -400,8 +399,7 @@ void attention(const AttentionArgs& args, Context& context) {
   const bool few = present(args.seqUsedK) || args.q.rows <= kFewQueries * (args.cuSeqlensQ.cols - 1);
   const bool many = args.q.rows > kFewQueries, wide = many && suitsWgmma(args, context);
   const int rows = wide ? kWgmmaRows : args.q.dtype == DType::kFloat32 ? kPlainRows : kBlockRows;
-  const SequenceTasks tasks =
-      planTasks(args.cuSeqlensQ, places, args.q.rows, args.k.rows, rows, false, few, context);
+  const SequenceTasks tasks = planTasks(args.cuSeqlensQ, places, args.q.rows, args.k.rows, rows, false, few, context);
   if (tasks.at == nullptr) return;
   if (wide) attentionByWgmma(args, tasks, context);
   withComputeType(args.q.dtype, [&](auto type) {

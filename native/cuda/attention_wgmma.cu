@@ -91,15 +91,15 @@ __device__ __forceinline__ void multiplyColumnsWide(float (&sums)[kDim / 8][4], 
 }
 
 template <class T, int kDim, bool kInBlocks>
-__global__ void __launch_bounds__(kThreads, 1) wgmmaAttentionKernel(const SequenceTask* tasks, int32_t slots,
-                                                                    int32_t skipped,
-                                                                    Matrix<const T> q,  // [Nq, H hd]
-                                                                    Matrix<const T> k,  // [Nk, Hkv hd]
-                                                                    Matrix<const T> v,  // [Nk, Hkv hd]
-                                                                    KeyBlocks blocks,
-                                                                    Matrix<T> y,        // [Nq, H hd]
-                                                                    Matrix<float> lse,  // [H, Nq]
-                                                                    AttentionOptions options) {
+__global__ void __launch_bounds__(kThreads, 1)
+    wgmmaAttentionKernel(const SequenceTask* tasks, int32_t slots, int32_t skipped,
+                         Matrix<const T> q,  // [Nq, H hd]
+                         Matrix<const T> k,  // [Nk, Hkv hd]
+                         Matrix<const T> v,  // [Nk, Hkv hd]
+                         KeyBlocks blocks,
+                         Matrix<T> y,        // [Nq, H hd]
+                         Matrix<float> lse,  // [H, Nq]
+                         AttentionOptions options) {
   // Causal blocks grow towards the end of a sequence: the long ones first leaves the short ones to fill the gaps.
   const SequenceTask task = tasks[slots - 1 - static_cast<int32_t>(blockIdx.x)];
   if (task.count <= skipped) return;
@@ -295,8 +295,8 @@ void attendAs(const AttentionArgs& args, const SequenceTasks& tasks, Queue& queu
   constexpr size_t kShared = (kOwnRows + kBuffers * 2 * kKeyTile) * kDim * sizeof(T);
   launchOnSm90<wgmmaAttentionKernel<T, kDim, kInBlocks>>(
       queue, gridOf(tasks, args.q, args.options), kThreads, kShared, tasks.at, tasks.slots,
-      tasks.shares != nullptr ? 2 : 0, matrixOf<const T>(args.q), matrixOf<const T>(args.k),
-      matrixOf<const T>(args.v), keyBlocksOf(args), matrixOf<T>(args.y), matrixOf<float>(args.lse), args.options);
+      tasks.shares != nullptr ? 2 : 0, matrixOf<const T>(args.q), matrixOf<const T>(args.k), matrixOf<const T>(args.v),
+      keyBlocksOf(args), matrixOf<T>(args.y), matrixOf<float>(args.lse), args.options);
 }
 
 template <class T, bool kInBlocks>
@@ -335,8 +335,8 @@ void withHalfType(DType dtype, const Call& call) {
 
 bool suitsWgmma(const AttentionArgs& args, Context& context) {
   const AttentionOptions& options = args.options;
-  return suits(options, args.q.dtype, queueOf(context)) && wholeHeads(args.q, options) &&
-         wholeHeads(args.k, options) && wholeHeads(args.v, options) && wholeHeads(args.y, options);
+  return suits(options, args.q.dtype, queueOf(context)) && wholeHeads(args.q, options) && wholeHeads(args.k, options) &&
+         wholeHeads(args.v, options) && wholeHeads(args.y, options);
 }
 
 void attentionByWgmma(const AttentionArgs& args, const SequenceTasks& tasks, Context& context) {

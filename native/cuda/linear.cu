@@ -65,7 +65,7 @@ __device__ __forceinline__ void forMaskedRuns(const MaskedRows& of, int32_t rows
 // to = mask(from)
 template <class T>
 __global__ void __launch_bounds__(kThreads) maskKernel(Matrix<const T> from, MaskedRows of, Matrix<T> to) {
-  forMaskedRuns(of, to.rows, to.cols, [&](int64_t row, int32_t col, int32_t count, const float (&factors)[kRun]) {
+  forMaskedRuns(of, to.rows, to.cols, [&](int64_t row, int32_t col, int32_t count, const float(&factors)[kRun]) {
     LOWRANK_UNROLL for (int i = 0; i < kRun; ++i) {
       if (i < count) to.row(row)[col + i] = fromFloat<T>(dropped(toFloat(from.row(row)[col + i]), factors[i]));
     }
@@ -75,7 +75,7 @@ __global__ void __launch_bounds__(kThreads) maskKernel(Matrix<const T> from, Mas
 // to = mask(from), or to += mask(from)
 __global__ void __launch_bounds__(kThreads)
     addMaskedKernel(Matrix<const float> from, MaskedRows of, bool add, Matrix<float> to) {
-  forMaskedRuns(of, to.rows, to.cols, [&](int64_t row, int32_t col, int32_t count, const float (&factors)[kRun]) {
+  forMaskedRuns(of, to.rows, to.cols, [&](int64_t row, int32_t col, int32_t count, const float(&factors)[kRun]) {
     LOWRANK_UNROLL for (int i = 0; i < kRun; ++i) {
       if (i >= count) break;
       float* const at = to.row(row) + col + i;
@@ -87,10 +87,9 @@ __global__ void __launch_bounds__(kThreads)
 
 // Rows of s outside of [rows[0], rows[1]) become 0.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
-    clearOtherRowsKernel(const int32_t* rows,  // [2]
-                         Matrix<T> s,          // [N, r]
-                         FaultSink faults) {
+__global__ void __launch_bounds__(kThreads) clearOtherRowsKernel(const int32_t* rows,  // [2]
+                                                                 Matrix<T> s,          // [N, r]
+                                                                 FaultSink faults) {
   const int32_t begin = rows[0], end = rows[1];
   if (begin < 0 || begin > end || end > s.rows) {
     if (blockIdx.x == 0 && threadIdx.x == 0) reportFault(faults, FaultCode::kPairRows, begin, end, s.rows);
@@ -325,8 +324,7 @@ bool linearForward(const LinearArgs& args, const RowLimit& limit, const int32_t*
     withComputeType(x.dtype, [&](auto type) {
       using T = decltype(type);
       launch<clearOtherRowsKernel<T>>(queue, gridForRuns(queue, pair.s.rows, pair.s.cols), kThreads, 0,
-                                      static_cast<const int32_t*>(pair.rows.data), matrixOf<T>(pair.s),
-                                      queue.faults());
+                                      static_cast<const int32_t*>(pair.rows.data), matrixOf<T>(pair.s), queue.faults());
     });
   });
   forPairs([&](const LoraPair& pair) {

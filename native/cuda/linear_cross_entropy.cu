@@ -55,7 +55,8 @@ __global__ void __launch_bounds__(kCollectThreads)
     bool isLabelled = label != kIgnored && !wrong;
     if (weights != nullptr && isLabelled) {
       const float weight = weights[row];
-      if (!(weight >= 0.0f && weight < kInfinity)) reportFault(faults, FaultCode::kWeights, row, static_cast<int32_t>(floatToBits(weight)), 0);
+      if (!(weight >= 0.0f && weight < kInfinity))
+        reportFault(faults, FaultCode::kWeights, row, static_cast<int32_t>(floatToBits(weight)), 0);
       isLabelled = weight > 0.0f && weight < kInfinity;
     }
     const uint32_t labelled = ballot(isLabelled);
@@ -373,8 +374,8 @@ void linearLogProbs(const LinearLogProbsArgs& args, Context& context) {
   float* const logProbs = static_cast<float*>(args.logProbs.data);
   queue.fillBytes(logProbs, 0, static_cast<size_t>(args.logProbs.cols) * sizeof(float));
   RowLosses rows;
-  const HeadPass pass{args.h, args.labels, absent(args.h.dtype), args.head[0], args.softcap, 1.0, 1.0, nullptr,
-                      nullptr};
+  const HeadPass pass{args.h,  args.labels, absent(args.h.dtype), args.head[0], args.softcap, 1.0, 1.0,
+                      nullptr, nullptr};
   if (!passHead(pass, rows, context)) return;
   launch<logProbsKernel>(queue, gridForElements(queue, args.logProbs.cols), kThreads, 0, rows.losses, rows.rowIds,
                          rows.count, logProbs);

@@ -443,8 +443,8 @@ void sampleWith(const Tensor& logits, const Tensor& steps, const Tensor& seen, c
   float* memory = scratch<float>(context, elementCount(logits));
   if (memory == nullptr) return;
   launch<sampleKernel>(queue, static_cast<unsigned>(logits.rows), kThreads, sizeof(Shared),
-                       matrixOf<const float>(logits), static_cast<const int32_t*>(steps.data),
-                       matrixOf<uint8_t>(seen), memory, static_cast<int32_t*>(ids.data), options, queue.faults());
+                       matrixOf<const float>(logits), static_cast<const int32_t*>(steps.data), matrixOf<uint8_t>(seen),
+                       memory, static_cast<int32_t*>(ids.data), options, queue.faults());
 }
 
 }  // namespace

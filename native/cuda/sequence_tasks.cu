@@ -55,8 +55,8 @@ __global__ void __launch_bounds__(kPlanThreads)
   int32_t badQ = kNoEntry, badK = kNoEntry, badUsed = kNoEntry, badBlocks = kNoEntry;
   for (int32_t s = thread; s <= sequences; s += kPlanThreads) {
     const bool goodQ = (s == 0 ? cuQ[s] == 0 : cuQ[s] >= cuQ[s - 1]) && (s < sequences || cuQ[s] == queries);
-    const bool goodK = cuK == nullptr || ((s == 0 ? cuK[s] == 0 : cuK[s] >= cuK[s - 1]) &&
-                                          (s < sequences || cuK[s] <= places.keys));
+    const bool goodK =
+        cuK == nullptr || ((s == 0 ? cuK[s] == 0 : cuK[s] >= cuK[s - 1]) && (s < sequences || cuK[s] <= places.keys));
     if (!goodQ && badQ == kNoEntry) badQ = s;
     if (!goodK && badK == kNoEntry) badK = s;
     if (seqUsedK == nullptr || s == sequences || badUsed != kNoEntry) continue;
@@ -120,13 +120,12 @@ SequenceTasks planTasks(const Tensor& cuQ, const KeyPlaces& places, int64_t quer
   if (tasks == nullptr) return {nullptr, 0, nullptr, 0};
   SequenceTask* const shares = fewShares ? tasks + slots : nullptr;
   queue.fillBytes(tasks, 0, static_cast<size_t>(slots + shareSlots) * sizeof(SequenceTask));
-  launch<planTasksKernel>(queue, 1, kPlanThreads, kPlanThreads / kWarp * sizeof(int32_t),
-                          static_cast<const int32_t*>(cuQ.data),
-                          PlannedKeys{static_cast<const int32_t*>(places.cuSeqlensK.data),
-                                      static_cast<const int32_t*>(places.seqUsedK.data),
-                                      matrixOf<const int32_t>(places.blockTable), places.blockSize,
-                                      static_cast<int32_t>(keys)},
-                          cuQ.cols - 1, queries, rows, ofKeys ? 1 : 0, tasks, shares, queue.faults());
+  launch<planTasksKernel>(
+      queue, 1, kPlanThreads, kPlanThreads / kWarp * sizeof(int32_t), static_cast<const int32_t*>(cuQ.data),
+      PlannedKeys{static_cast<const int32_t*>(places.cuSeqlensK.data),
+                  static_cast<const int32_t*>(places.seqUsedK.data), matrixOf<const int32_t>(places.blockTable),
+                  places.blockSize, static_cast<int32_t>(keys)},
+      cuQ.cols - 1, queries, rows, ofKeys ? 1 : 0, tasks, shares, queue.faults());
   return {tasks, slots, shares, shareSlots};
 }
 

@@ -18,7 +18,7 @@ struct SequenceTask {
   int32_t kBegin;
   int32_t kCount;
   int32_t first;  // of this task's rows, counted inside the sequence
-  int32_t count;     // 0: none
+  int32_t count;  // 0: none
   int32_t sequence;
   int32_t shares;  // the slot of its sequence's first share
 };

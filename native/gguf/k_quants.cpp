@@ -204,7 +204,9 @@ void storePairs(const uint8_t* codes, uint8_t* to) {
     for (int i = 0; i < 32; ++i) to[i] = uint8_t((codes[at + i] & 15) | (codes[at + 32 + i] << 4));
 }
 
-const float* from(const float* importance, int64_t at) { return importance == nullptr ? nullptr : importance + at; }
+const float* from(const float* importance, int64_t at) {
+  return importance == nullptr ? nullptr : importance + at;
+}
 
 }  // namespace
 
@@ -243,8 +245,7 @@ bool quantizeQ6_K(const float* values, int64_t count, const float* importance, u
       float w[kPart];
       for (int i = 0; i < kPart; ++i) {
         const int at = kPart * part + i;
-        w[i] =
-            importance == nullptr ? x[at] * x[at] : importance[block + at] * std::sqrt(blockSquare + x[at] * x[at]);
+        w[i] = importance == nullptr ? x[at] * x[at] : importance[block + at] * std::sqrt(blockSquare + x[at] * x[at]);
       }
       scales[part] = fitScale<kPart>(x + kPart * part, w);
       if (std::fabs(scales[part]) > std::fabs(largest)) largest = scales[part];

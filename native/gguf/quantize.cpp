@@ -52,7 +52,9 @@ bool storeScale(uint8_t* to, float value) {
   return (half & 0x7c00) != 0x7c00;
 }
 
-int truncated(float value, int most) { return value > 0 ? int(std::min(value, float(most))) : 0; }
+int truncated(float value, int most) {
+  return value > 0 ? int(std::min(value, float(most))) : 0;
+}
 
 // The inverse of a scale, 0 where there is none.
 float inverse(float d) {

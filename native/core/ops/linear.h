@@ -9,11 +9,11 @@ namespace lowrank {
 // One LoRA adapter on one part of a linear: y += s B^T with s = scale * dropout(x) A^T, scaled in float32, then rounded
 // to compute.
 struct LoraPair {
-  Tensor a;   // [r, K] compute
-  Tensor b;   // [O, r] compute
-  Tensor s;   // [N, r] compute: written by forward, read by backward
-  Tensor da;  // [r, K] float32, accumulated; backward only, optional
-  Tensor db;  // [O, r] float32, accumulated; backward only, optional
+  Tensor a;     // [r, K] compute
+  Tensor b;     // [O, r] compute
+  Tensor s;     // [N, r] compute: written by forward, read by backward
+  Tensor da;    // [r, K] float32, accumulated; backward only, optional
+  Tensor db;    // [O, r] float32, accumulated; backward only, optional
   Tensor rows;  // int32 [2], forward only, optional: the pair is of the rows [rows[0], rows[1]) of x alone
   float scale;
   Dropout dropout;

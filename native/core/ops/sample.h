@@ -58,7 +58,8 @@ struct SampleArgs {
 
 // What a row of SampleRowsArgs has to be, for messages. Static: no symbol of one instruction set may serve another.
 static constexpr char kSamplingRule[] =
-    "expected temperature >= 0, topK >= 0, topP and minP in [0, 1], repetitionPenalty > 0, and 1 where there is no seen";
+    "expected temperature >= 0, topK >= 0, topP and minP in [0, 1], repetitionPenalty > 0, and 1 where there is no "
+    "seen";
 
 // The same with parameters for each row, which are values on the device, so that a recorded step serves other requests.
 // A draw is a function of the row's logits and parameters, its seed and step, not of the row's number: it is
