@@ -43,7 +43,7 @@ describe('schemas at random', () => {
     const tokenizer = await loadTokenizer(SMALL)
     await check(
       { tokenizer, vocabulary: await createTokenVocabulary(tokenizer) },
-      seedsFrom(1, cases(60, 2000)),
+      seedsFrom(1, cases(30, 2000)),
       cases(1, 3),
     )
   })
