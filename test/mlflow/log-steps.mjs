@@ -47,7 +47,11 @@ for (let step = Number(first); step <= Number(last); step++) {
     numInputTokensSeen: step,
     figures,
   })
-  if (step % 100 === 0) process.stdout.write(`${step}\n`)
+  if (step % 100 === 0) {
+    // As training does it: a checkpoint has all points before it.
+    await tell({ type: 'save', kind: 'checkpoint', path: directory, step, ...progress })
+    process.stdout.write(`${step}\n`)
+  }
 }
 const { user, system } = process.cpuUsage(usage)
 const seconds = (performance.now() - begin) / 1000
