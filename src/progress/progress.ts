@@ -147,12 +147,21 @@ function lineDisplay(
   }
 }
 
-/** A bar alone, on a terminal; nothing elsewhere. */
+/** A bar alone, on a terminal; nothing elsewhere. What its label says is the work that it shows. */
 export function createBar(stream: Output = process.stderr): { show(bar: Bar): void; close(): void } {
   if (!isScreen(stream)) return { show: () => {}, close: () => {} }
   const paint = paintFor(stream)
   const status = createStatusLine(stream, PROGRESS_OPTIONS.redrawSeconds.default)
-  return { show: (bar) => status.show((columns) => renderBar(bar, columns, paint)), close: status.close }
+  let label: string | undefined
+  return {
+    show(bar) {
+      // Another work is seen at once, however short it is.
+      if (bar.label.text !== label) status.show(undefined)
+      label = bar.label.text
+      status.show((columns) => renderBar(bar, columns, paint))
+    },
+    close: status.close,
+  }
 }
 
 function barDisplay(
