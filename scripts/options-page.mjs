@@ -40,6 +40,13 @@ export const SECTIONS = [
     type: 'PlanLimits',
   },
   {
+    title: 'simulateTraining(options, simulation)',
+    about: 'What a simulation makes up; its `options` are those of `trainLora`. Flags are those of `lowrank simulate`.',
+    file: 'train/simulation-options',
+    table: 'SIMULATION_OPTIONS',
+    type: 'SimulationOptions',
+  },
+  {
     title: 'register',
     about: 'Into which registry `registerAs` of `trainLora` registers, and what the version says.',
     file: 'integrations/register-as',

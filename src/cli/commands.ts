@@ -9,6 +9,7 @@ export const COMMANDS: CommandList = new Map([
   ['train', () => import('./train.js')],
   ['init', () => import('./init.js')],
   ['plan', () => import('./plan.js')],
+  ['simulate', () => import('./simulate.js')],
   ['generate', () => import('./generate.js')],
   ['chat', () => import('./chat.js')],
   ['serve', () => import('./serve.js')],

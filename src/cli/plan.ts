@@ -3,12 +3,12 @@
  * plan-report.ts.
  */
 
-import { parseBytes } from '../bytes.js'
 import { PLAN_GENERATION_OPTIONS } from '../generation/plan-options.js'
 import { TRAIN_OPTIONS } from '../integrations/options.js'
-import { boolean, textOf } from '../options/rules.js'
+import { boolean } from '../options/rules.js'
 import type { Command, Given } from './command.js'
 import { JSON_OBJECT } from './flags.js'
+import { bytesOfMemory, MEMORY } from './memory-flag.js'
 import type { RunOptions } from './run-options.js'
 import { flagFor, SET_FLAGS, type SetFlags } from './train-flags.js'
 import { checkAll, UsageError } from './usage-error.js'
@@ -42,12 +42,7 @@ export const command: Command<PlanFlags, Plan> = {
   settings: TRAIN_OPTIONS,
   flags: {
     ...SET_FLAGS,
-    memory: {
-      rule: { ...textOf('an amount of memory such as 8GiB'), accepts: (value) => bytesOf(value) !== undefined },
-      help: 'what may be taken, as in 8GiB',
-      otherwise: 'what is available now',
-      flag: { name: '--memory', argument: 'size', group: 'The plan' },
-    },
+    memory: { ...MEMORY, flag: { ...MEMORY.flag, group: 'The plan' } },
     generate: {
       rule: boolean,
       help: 'plan answers in place of training: weights, keys and values; --batch-size prompts at a time',
@@ -89,7 +84,7 @@ export const command: Command<PlanFlags, Plan> = {
     return {
       ...flags,
       run,
-      memory: bytesOf(flags.memory),
+      memory: bytesOfMemory(flags.memory),
       batchSize: hasBatchSize ? run.options.training.perDeviceTrainBatchSize : undefined,
     }
   },
@@ -97,14 +92,6 @@ export const command: Command<PlanFlags, Plan> = {
     const { plan } = await import('./plan-report.js')
     await plan(checked)
   },
-}
-
-/** Less is a number whose unit was forgotten, as in --memory 8. */
-const LEAST_MEMORY = 2 ** 20
-
-function bytesOf(size: unknown): number | undefined {
-  const bytes = typeof size === 'string' ? parseBytes(size) : undefined
-  return bytes !== undefined && bytes >= LEAST_MEMORY ? bytes : undefined
 }
 
 /** @throws UsageError naming what was typed and belongs to training alone */

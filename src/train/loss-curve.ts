@@ -72,8 +72,8 @@ function lossTable(logs: readonly LogEvent[], evaluations: readonly EvaluateEven
   return markdownTable(['Step', 'Epoch', 'Training loss', 'Learning rate'], rows)
 }
 
-/** At most so many rows, the first and the last among them. */
-function spread<T>(all: readonly T[]): T[] {
+/** As many of them as a table has rows, the first and the last among them. */
+export function spread<T>(all: readonly T[]): T[] {
   if (all.length <= MOST_ROWS) return [...all]
   return Array.from({ length: MOST_ROWS }, (_, row) => all[Math.round((row * (all.length - 1)) / (MOST_ROWS - 1))] as T)
 }

@@ -82,6 +82,7 @@ import { DEVICE_OPTIONS } from '../../src/tensor/device.js'
 import { CSV_OPTIONS, JSONL_OPTIONS, TENSORBOARD_OPTIONS } from '../../src/trackers/options.js'
 import { ADAMW_OPTIONS, STEP_OPTIONS } from '../../src/train/adamw.js'
 import { EVALUATE_OPTIONS } from '../../src/train/evaluate-loss.js'
+import { SIMULATION_OPTIONS } from '../../src/train/simulation-options.js'
 import { DEDUPE_ROWS_OPTIONS } from '../../src/transform/dedupe.js'
 import { SPLIT_DOCUMENTS_OPTIONS } from '../../src/transform/document-options.js'
 import { GENERATE_DATASET_OPTIONS } from '../../src/transform/generate-options.js'
@@ -96,6 +97,7 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   TRAIN_OPTIONS,
   PLAN_OPTIONS,
   PLAN_LIMITS,
+  SIMULATION_OPTIONS,
   MLFLOW_OPTIONS,
   REGISTER_OPTIONS,
   CONNECT_MLFLOW_OPTIONS,
