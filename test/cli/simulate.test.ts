@@ -20,7 +20,7 @@ describe('lowrank simulate', () => {
     expect(lines[0]).toBe('SIMULATED: no weights, no rows, no training; the loss is a formula and forecasts nothing')
     expect(lines[1]).toMatch(/^20 steps, 2 of them warm-up; 320 rows make 20 steps an epoch; [\d,]+ tokens in all$/)
     expect(lines[3]).toBe('Loss (simulated)')
-    expect(stdout).toMatch(/\nstep  epoch  loss \(simulated\)  learning rate +tokens\n +\d+ +\d\.\d\d /)
+    expect(stdout).toMatch(/\nstep +epoch +loss \(simulated\) +learning rate +tokens\n +\d+ +\d\.\d\d /)
     expect(stdout).toMatch(/\n +20 +1\.00 .*\n\nMemory of cpu, planned\n +loading .*\n/)
     expect(stdout).toMatch(/\nIt fits into [\d.]+ [MG]iB\n$/)
   })
