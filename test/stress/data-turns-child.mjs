@@ -8,7 +8,6 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { PerformanceObserver } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
 import { gunzipSync } from 'node:zlib'
 import { BatchSchedule } from '../../dist/data/batches.js'
@@ -20,6 +19,7 @@ import { splitExamples } from '../../dist/data/split.js'
 import { defaultsOf } from '../../dist/options/table.js'
 import { loadTokenizer } from '../../dist/tokenizer/tokenizer.js'
 import { Turns } from '../../dist/turns.js'
+import { LIMIT, measureTurns, processorTime } from '../support/measure-turns.mjs'
 
 const CHATML =
   "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}" +
@@ -43,26 +43,11 @@ const tokenizer = await loadTokenizer(fileURLToPath(new URL('../../models/lowran
  */
 const results = {}
 
-/** Milliseconds of processor time of this thread. */
-const processorTime = () => Number(readFileSync('/proc/thread-self/schedstat', 'utf8').split(' ')[0]) / 1e6
-
-/** Pauses of the collector of garbage. @type {{ startTime: number, duration: number }[]} */
-const collections = []
-new PerformanceObserver((list) => collections.push(...list.getEntries())).observe({ entryTypes: ['gc'] })
-
-/** The processor time of a turn; of a long one without the pauses of the collector that fell into it. */
-const workOf = (/** @type {{ cost: number, begin: number, end: number }} */ { cost, begin, end }) => {
-  if (cost < LIMIT) return cost
-  const within = collections.filter(({ startTime }) => startTime >= begin && startTime < end)
-  return cost - within.reduce((sum, { duration }) => sum + duration, 0)
-}
-
 /**
  * What else a machine does makes turns longer and never shorter: the first of so many measurements that keeps the
  * limit counts, or else the last.
  */
 const TRIES = 4
-const LIMIT = 20
 
 /**
  * @param {string} name
@@ -80,27 +65,7 @@ async function measure(name, work) {
 
 /** @param {(signal?: AbortSignal) => Promise<number>} work */
 async function measureOnce(work) {
-  /** @type {{ cost: number, begin: number, end: number }[]} */
-  const all = []
-  let running = true
-  let last = processorTime()
-  let begin = performance.now()
-  const turn = () => {
-    const now = processorTime()
-    const end = performance.now()
-    all.push({ cost: now - last, begin, end })
-    last = now
-    begin = end
-    if (running) setImmediate(turn)
-  }
-  setImmediate(turn)
-  const examples = await work()
-  running = false
-  // The collector's pauses are told of a turn later.
-  await new Promise((resolve) => setTimeout(resolve, 1))
-  const turns = all.length
-  const longest = Math.max(...all.map(workOf))
-  const collected = all.filter(({ cost }) => cost >= LIMIT).length
+  const { longest, collected, turns, given: examples } = await measureTurns(work)
   const aborts = [await abortAfter(work, 2), await abortAfter(work, Math.floor(turns / 3))]
   return { longest, collected, turns, examples, aborts }
 }

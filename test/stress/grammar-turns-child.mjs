@@ -5,23 +5,14 @@
  * its event loop.
  */
 
-import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname } from 'node:path'
-import { PerformanceObserver } from 'node:perf_hooks'
 import { compileJsonSchema } from '../../dist/grammar/json-schema.js'
 import { createTokenVocabulary } from '../../dist/grammar/vocabulary.js'
 import { loadTokenizer } from '../../dist/tokenizer/tokenizer.js'
+import { LIMIT, measureTurns } from '../support/measure-turns.mjs'
 
 const TRIES = 4
-const LIMIT = 20
-
-/** Milliseconds of processor time of this thread. */
-const processorTime = () => Number(readFileSync('/proc/thread-self/schedstat', 'utf8').split(' ')[0]) / 1e6
-
-/** Pauses of the collector of garbage. @type {{ startTime: number, duration: number }[]} */
-const collections = []
-new PerformanceObserver((list) => collections.push(...list.getEntries())).observe({ entryTypes: ['gc'] })
 
 /** @type {Record<string, { longest: number, collected: number, turns: number }>} */
 const results = {}
@@ -35,39 +26,9 @@ const results = {}
 async function measure(name, work, before) {
   for (let tries = 1; ; tries++) {
     const own = await before()
-    results[name] = await measureOnce(() => work(own))
-    if ((results[name].longest < LIMIT && results[name].collected <= 1) || tries === TRIES) return
-  }
-}
-
-/** @param {() => Promise<unknown>} work */
-async function measureOnce(work) {
-  /** @type {{ cost: number, begin: number, end: number }[]} */
-  const all = []
-  let running = true
-  let last = processorTime()
-  let begin = performance.now()
-  const turn = () => {
-    const now = processorTime()
-    const end = performance.now()
-    all.push({ cost: now - last, begin, end })
-    last = now
-    begin = end
-    if (running) setImmediate(turn)
-  }
-  setImmediate(turn)
-  await work()
-  running = false
-  // The collector's pauses are told of a turn later.
-  await new Promise((resolve) => setTimeout(resolve, 1))
-  const workOf = (/** @type {{ cost: number, begin: number, end: number }} */ { cost, begin, end }) => {
-    const within = collections.filter(({ startTime }) => startTime >= begin && startTime < end)
-    return cost < LIMIT ? cost : cost - within.reduce((sum, { duration }) => sum + duration, 0)
-  }
-  return {
-    longest: Math.max(...all.map(workOf)),
-    collected: all.filter(({ cost }) => cost >= LIMIT).length,
-    turns: all.length,
+    const { longest, collected, turns } = await measureTurns(() => work(own))
+    results[name] = { longest, collected, turns }
+    if ((longest < LIMIT && collected <= 1) || tries === TRIES) return
   }
 }
 
