@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <future>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -97,6 +99,21 @@ void setBytes(napi_env env, napi_value error, const char* name, uint64_t bytes) 
   }
 }
 
+// The error that JavaScript gets for a fault; none in an environment that is being terminated.
+napi_value makeError(napi_env env, const Fault& fault) {
+  napi_value message, code, error;
+  napi_create_string_utf8(env, fault.message.data(), fault.message.size(), &message);
+  napi_create_string_utf8(env, fault.outOfMemory ? "OUT_OF_MEMORY" : "FAULT", NAPI_AUTO_LENGTH, &code);
+  if (napi_create_error(env, code, message, &error) != napi_ok) return nullptr;
+  setBytes(env, error, "needed", fault.needed);
+  setBytes(env, error, "budget", fault.budget);
+  return error;
+}
+
+FaultRef cannotQueue(const std::exception& error) {
+  return std::make_shared<const Fault>(Fault{std::string("[device] cannot queue: ") + error.what(), true});
+}
+
 }  // namespace
 
 // A read() or sync() whose promise is open.
@@ -105,6 +122,8 @@ struct StreamBinding::Pending {
   napi_ref result = nullptr;  // the array that the worker writes; holds undefined's place for sync()
   napi_ref binding = nullptr;
   FaultRef fault;
+  // Set by readSync(), whose caller waits for the worker: it is told here, and not through the event loop.
+  std::shared_ptr<std::promise<void>> done;
 };
 
 Napi::Function StreamBinding::define(Napi::Env env) {
@@ -123,6 +142,7 @@ Napi::Function StreamBinding::define(Napi::Env env) {
                          InstanceMethod<&StreamBinding::upload>("upload"),
                          InstanceMethod<&StreamBinding::loadFile>("loadFile"),
                          InstanceMethod<&StreamBinding::read>("read"),
+                         InstanceMethod<&StreamBinding::readSync>("readSync"),
                          InstanceMethod<&StreamBinding::sync>("sync"),
                          InstanceMethod<&StreamBinding::memory>("memory"),
                          InstanceMethod<&StreamBinding::holders>("holders"),
@@ -247,6 +267,28 @@ Napi::Value StreamBinding::read(const Napi::CallbackInfo& info) {
   return submit(env, result, [&](Pending* token) { stream_->read(source, dtype, destination, token); });
 }
 
+// Waits on JavaScript's thread. Nothing that the worker does before complete() needs that thread: a read() that is
+// still open is completed through a queue that takes any number of entries.
+Napi::Value StreamBinding::readSync(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  stream_->requireReady("readSync");
+  const Tensor source = view(info, "readSync", "source");
+  DType dtype;
+  void* destination;
+  const napi_value result = makeResult(env, source, info[1].ToBoolean(), dtype, destination);
+  Pending pending;
+  pending.done = std::make_shared<std::promise<void>>();
+  const std::future<void> isDone = pending.done->get_future();
+  try {
+    stream_->read(source, dtype, destination, &pending);
+    isDone.wait();
+  } catch (const std::exception& error) {
+    pending.fault = cannotQueue(error);
+  }
+  if (pending.fault) throw Napi::Error(env, makeError(env, *pending.fault));
+  return Napi::Value(env, result);
+}
+
 Napi::Value StreamBinding::sync(const Napi::CallbackInfo& info) {
   stream_->requireReady("sync");
   return submit(info.Env(), nullptr, [&](Pending* token) { stream_->sync(token); });
@@ -321,14 +363,20 @@ Napi::Promise StreamBinding::submit(Napi::Env env, napi_value result, const Queu
   try {
     queue(token);
   } catch (const std::exception& error) {
-    token->fault = std::make_shared<const Fault>(Fault{std::string("[device] cannot queue: ") + error.what(), true});
+    token->fault = cannotQueue(error);
     settle(env, token);
   }
   return Napi::Promise(env, promise);
 }
 
 void StreamBinding::complete(void* token, FaultRef fault) noexcept {
-  static_cast<Pending*>(token)->fault = std::move(fault);
+  Pending* const pending = static_cast<Pending*>(token);
+  pending->fault = std::move(fault);
+  // Once it is set the waiting thread ends the life of `pending`.
+  if (const std::shared_ptr<std::promise<void>> done = pending->done) {
+    done->set_value();
+    return;
+  }
   napi_call_threadsafe_function(notifier_, token, napi_tsfn_nonblocking);
 }
 
@@ -349,14 +397,8 @@ void StreamBinding::onComplete(napi_env env, napi_value, void* binding, void* pe
 // Plain Node-API, whose failures can be ignored: an environment that is being terminated refuses to run JavaScript.
 void StreamBinding::settle(napi_env env, Pending* pending) {
   if (pending->fault) {
-    napi_value message, code, error;
-    napi_create_string_utf8(env, pending->fault->message.data(), pending->fault->message.size(), &message);
-    napi_create_string_utf8(env, pending->fault->outOfMemory ? "OUT_OF_MEMORY" : "FAULT", NAPI_AUTO_LENGTH, &code);
-    if (napi_create_error(env, code, message, &error) == napi_ok) {
-      setBytes(env, error, "needed", pending->fault->needed);
-      setBytes(env, error, "budget", pending->fault->budget);
-      napi_reject_deferred(env, pending->deferred, error);
-    }
+    const napi_value error = makeError(env, *pending->fault);
+    if (error != nullptr) napi_reject_deferred(env, pending->deferred, error);
   } else {
     napi_value result;
     if (pending->result != nullptr) {

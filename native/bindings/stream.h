@@ -38,6 +38,7 @@ class StreamBinding final : public Napi::ObjectWrap<StreamBinding>, private Comp
   void upload(const Napi::CallbackInfo& info);
   void loadFile(const Napi::CallbackInfo& info);
   Napi::Value read(const Napi::CallbackInfo& info);
+  Napi::Value readSync(const Napi::CallbackInfo& info);
   Napi::Value sync(const Napi::CallbackInfo& info);
   Napi::Value memory(const Napi::CallbackInfo& info);
   Napi::Value holders(const Napi::CallbackInfo& info);

@@ -67,6 +67,8 @@ export interface NativeStream {
   /** The device that it is: 'cpu', 'cuda:0'. */
   readonly device: string
   read(source: Float64Array, raw: boolean): Promise<Float32Array | Int32Array | Uint8Array>
+  /** The same while JavaScript waits. */
+  readSync(source: Float64Array, raw: boolean): Float32Array | Int32Array | Uint8Array
   sync(): Promise<void>
   memory(): MemoryInfo
   holders(): MemoryHolders

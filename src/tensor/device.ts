@@ -311,6 +311,11 @@ export class Device {
     return await awaitEngine(() => this.stream.read(this.#view(source), false))
   }
 
+  /** The same as `read()`, while JavaScript waits: for callers that cannot be asynchronous. @throws as `read()` */
+  readSync(source: View): Float32Array | Int32Array | Uint8Array {
+    return callEngine(() => this.stream.readSync(this.#view(source), false))
+  }
+
   /** The bytes of a view in its own dtype, rows packed. */
   async readBytes(source: View): Promise<Uint8Array> {
     const bytes = await awaitEngine(() => this.stream.read(this.#view(source), true))

@@ -275,6 +275,12 @@ export class Tensor implements View {
     return values instanceof Float32Array ? values : Float32Array.from(values)
   }
 
+  /** The same as `read()`, while JavaScript waits: nothing else of the program runs meanwhile. */
+  readSync(): Float32Array {
+    const values = this.device.readSync(this)
+    return values instanceof Float32Array ? values : Float32Array.from(values)
+  }
+
   /** The values of an int32 tensor. */
   async readInt32(): Promise<Int32Array> {
     if (this.dtype !== 'int32')

@@ -79,6 +79,7 @@ import { RENDER_REPORT_OPTIONS } from '../../src/report/report-options.js'
 import { SERVE_HANDLER_OPTIONS } from '../../src/serve/options.js'
 import { SERVE_OPTIONS } from '../../src/serve/serve-options.js'
 import { DEVICE_OPTIONS } from '../../src/tensor/device.js'
+import { LORA_LINEAR_OPTIONS, TFJS_OPTIONS, TFJS_QUANTIZE_OPTIONS, TO_TENSOR_OPTIONS } from '../../src/tfjs/options.js'
 import { CSV_OPTIONS, JSONL_OPTIONS, TENSORBOARD_OPTIONS } from '../../src/trackers/options.js'
 import { ADAMW_OPTIONS, STEP_OPTIONS } from '../../src/train/adamw.js'
 import { EVALUATE_OPTIONS } from '../../src/train/evaluate-loss.js'
@@ -180,6 +181,10 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   ADAMW_OPTIONS,
   STEP_OPTIONS,
   DEVICE_OPTIONS,
+  LORA_LINEAR_OPTIONS,
+  TFJS_OPTIONS,
+  TFJS_QUANTIZE_OPTIONS,
+  TO_TENSOR_OPTIONS,
   TENSORBOARD_OPTIONS,
   CSV_OPTIONS,
   JSONL_OPTIONS,

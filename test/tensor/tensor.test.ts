@@ -57,6 +57,34 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       )
     })
 
+    test.each([
+      ['float32', [0.5, -3, 7]],
+      ['bfloat16', [0.5, -3, 7]],
+      ['int32', [16777217, -1, 3]],
+    ] as const)('readSync gives %s at once, after what was queued before', (dtype, data) => {
+      const source = Tensor.from(device, data, [3], dtype)
+      const target = Tensor.full(device, [3], dtype, 0)
+      copy_(target, source)
+      expect(device.readSync(target)).toEqual(dtype === 'int32' ? Int32Array.from(data) : Float32Array.from(data))
+      expect(target.readSync()).toEqual(Float32Array.from(data))
+      expect(iota(3, 3).columns(1, 2).readSync()).toEqual(Float32Array.of(1, 4, 7))
+    })
+
+    test('readSync throws the fault of its values, and leaves a promise that is open alone', async () => {
+      const stream = open()
+      try {
+        const asynchronous = Tensor.from(stream, [1, 2], [2])
+        const open = asynchronous.read()
+        const bad = Tensor.empty(stream, [2], 'float32')
+        expect(() => bad.readSync()).toThrow(/\[read\] expected/)
+        expect(await open).toEqual(Float32Array.of(1, 2))
+        expect(asynchronous.readSync()).toEqual(Float32Array.of(1, 2))
+      } finally {
+        stream.close()
+      }
+      expect(() => iota(1, 2).device.readSync(Tensor.empty(stream, [1], 'float32'))).toThrow('expected an open device')
+    })
+
     test('raw bytes of uint8 and of a strided view come packed', async () => {
       const bytes = Tensor.empty(device, [5], 'uint8')
       device.upload(bytes, Uint8Array.of(0, 1, 127, 128, 255), 'uint8')
