@@ -42,8 +42,11 @@ export function asTokenizer(value: Tokenizer | ForeignTokenizer): Tokenizer {
   }
   const vocabulary = vocabularyOf(foreign)
   const templateVariables: Properties = {}
+  // Version 2 of transformers.js has the first and last token in its tokenizer_config.json alone.
+  const settings = foreign._tokenizer_config
   for (const name of ['bos_token', 'eos_token', 'unk_token', 'pad_token']) {
-    if (typeof foreign[name] === 'string') templateVariables[name] = foreign[name]
+    const token = tokenText(foreign[name]) ?? tokenText(isObject(settings) ? settings[name] : undefined)
+    if (token !== undefined) templateVariables[name] = token
   }
   const idOf = (name: string): number | undefined => {
     const id = foreign[`${name}_id`]
@@ -53,7 +56,8 @@ export function asTokenizer(value: Tokenizer | ForeignTokenizer): Tokenizer {
   }
   const encode = (text: string, addSpecialTokens: boolean): number[] => {
     const options = { add_special_tokens: addSpecialTokens, return_tensor: false }
-    const result = typeof foreign.encode === 'function' ? foreign.encode(text, options) : call?.(text, options)
+    // The second argument of `encode` is another text in version 2; a call means the same in all versions.
+    const result = call === undefined ? foreign.encode?.(text, options) : call(text, options)
     return idsOf(result)
   }
   const eosTokenId = idOf('eos_token')
@@ -139,6 +143,12 @@ function vocabularyOf(foreign: Properties): Vocabulary {
     tokenToId: (token) => (ids === undefined ? find(token) : ids.get(token)),
     idToToken: (id) => model.vocab[id],
   }
+}
+
+/** The text of a token, as it stands in tokenizer_config.json: by itself, or with what is special about it. */
+function tokenText(value: unknown): string | undefined {
+  const text = isObject(value) ? value.content : value
+  return typeof text === 'string' ? text : undefined
 }
 
 function idsOf(result: unknown): number[] {

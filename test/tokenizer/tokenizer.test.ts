@@ -251,6 +251,19 @@ describe('asTokenizer', () => {
     expect(tokenizer.applyChatTemplate([{ role: 'user', content: 'Hi' }])).toBe('<|im_start|>user\nHi<|im_end|>\n')
   })
 
+  it('calls one of version 2, whose encode takes a second text, and finds its tokens in its settings', () => {
+    const { eos_token: _, ...rest } = interfaceOf
+    const callable = Object.assign((text: string, options: Record<string, unknown>) => encode(text, options), {
+      ...rest,
+      encode: (text: string, pair: unknown) => [...own.encode(text), ...own.encode(pair as string)],
+      _tokenizer_config: { eos_token: { content: '</s>', lstrip: false }, bos_token: null },
+    })
+    const tokenizer = asTokenizer(callable)
+    expect(tokenizer.encode('the user')).toEqual(own.encode('the user'))
+    expect([tokenizer.bosTokenId, tokenizer.eosTokenId]).toEqual([undefined, own.eosTokenId])
+    expect(tokenizer.eosTokenIds).toEqual([own.eosTokenId])
+  })
+
   it('wraps a callable that returns nested or big integer ids and renders by itself', () => {
     const nested = Object.assign(
       (text: string, options: Record<string, unknown>) => ({ input_ids: [encode(text, options)] }),
