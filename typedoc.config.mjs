@@ -5,7 +5,14 @@ import { OptionDefaults } from 'typedoc'
 /** @type {Partial<import('typedoc').TypeDocOptions>} */
 export default {
   name: 'lowrank',
-  entryPoints: ['src/index.ts', 'src/databricks.ts', 'src/mlflow.ts', 'src/testing.ts', 'src/tfjs.ts'],
+  entryPoints: [
+    'src/index.ts',
+    'src/databricks.ts',
+    'src/mlflow.ts',
+    'src/notebook.ts',
+    'src/testing.ts',
+    'src/tfjs.ts',
+  ],
   tsconfig: 'tsconfig.build.json',
   out: 'docs/api',
   readme: 'none',

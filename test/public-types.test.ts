@@ -18,7 +18,9 @@ import { temporaryDirectory } from './support/tiny-model.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 /** What programs import: the package, and what stands beside it. */
-const ENTRIES = ['index', 'databricks', 'mlflow', 'testing', 'tfjs'].map((name) => `${root}dist/${name}.d.ts`)
+const ENTRIES = ['index', 'databricks', 'mlflow', 'notebook', 'testing', 'tfjs'].map(
+  (name) => `${root}dist/${name}.d.ts`,
+)
 /** Options by another name: `LoraConfig` is what options become, `ForwardBatch` what a call takes. */
 const OPTIONS = /Options$|Input$|Batch$|^LoraConfig$/
 

@@ -12,7 +12,7 @@ const MOST_TOKENS_OF_CHARACTER = 4
  * What each token adds to the text. Where several tokens share a character, the last of them has it, and the others
  * have the empty string.
  */
-export function tokenTexts(tokenizer: Tokenizer, ids: ArrayLike<number>): string[] {
+export function tokenTexts(tokenizer: Pick<Tokenizer, 'decode'>, ids: ArrayLike<number>): string[] {
   const all = Array.from(ids)
   const texts: string[] = []
   let from = 0
