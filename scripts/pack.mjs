@@ -29,6 +29,7 @@ const MAIN_FIELDS = [
   'engines',
   'exports',
   'types',
+  'typesVersions',
   'sideEffects',
   'bin',
   'files',

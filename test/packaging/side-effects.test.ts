@@ -1,6 +1,6 @@
 /**
  * @file What package.json tells bundlers: which files do something when they are loaded, so that none of them is left
- * out.
+ * out. And what it tells programs that find types as older versions of TypeScript do.
  */
 
 import { readdirSync, readFileSync } from 'node:fs'
@@ -34,4 +34,15 @@ test('package.json lists the files that act when they are loaded, and no other',
     .map((file) => `./dist/${file.split(sep).join('/').replace(/\.ts$/, '.js')}`)
   const { sideEffects } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { sideEffects: string[] }
   expect(acting.sort()).toEqual([...sideEffects].sort())
+})
+
+test('package.json names the types of every entry for programs that do not read exports', () => {
+  const { exports, typesVersions } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+    exports: Record<string, string | { types: string }>
+    typesVersions: Record<string, Record<string, string[]>>
+  }
+  const expected = Object.entries(exports).flatMap(([name, target]) =>
+    name === '.' || typeof target === 'string' ? [] : [[name.slice(2), [target.types]]],
+  )
+  expect(typesVersions).toEqual({ '*': Object.fromEntries(expected) })
 })
