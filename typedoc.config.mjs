@@ -13,6 +13,7 @@ export default {
     'src/testing.ts',
     'src/tfjs.ts',
   ],
+  entryPoints: ['src/index.ts', 'src/databricks.ts', 'src/hosted.ts', 'src/mlflow.ts', 'src/testing.ts', 'src/tfjs.ts'],
   tsconfig: 'tsconfig.build.json',
   out: 'docs/api',
   readme: 'none',

@@ -12,6 +12,10 @@ export {
   type StatementToExecute,
 } from './testing/executor.js'
 export { FAULTS, type Fault, type FaultRule } from './testing/faults.js'
+export { startAzureOpenAi } from './testing/hosted/azure-openai.js'
+export { type HostedServiceOptions, startOpenAi } from './testing/hosted/openai.js'
+export type { LoopbackHosted } from './testing/hosted/server.js'
+export { startVertex } from './testing/hosted/vertex.js'
 export type {
   ObjectStorage,
   PresignedAccess,

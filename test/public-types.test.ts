@@ -18,7 +18,7 @@ import { temporaryDirectory } from './support/tiny-model.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 /** What programs import: the package, and what stands beside it. */
-const ENTRIES = ['index', 'databricks', 'mlflow', 'notebook', 'testing', 'tfjs'].map(
+const ENTRIES = ['index', 'databricks', 'hosted', 'mlflow', 'notebook', 'testing', 'tfjs'].map(
   (name) => `${root}dist/${name}.d.ts`,
 )
 /** Options by another name: `LoraConfig` is what options become, `ForwardBatch` what a call takes. */

@@ -365,7 +365,7 @@ function connectionFailure(
 /** What headers hold that nobody else may see. */
 function secretsOf(headers: Readonly<Record<string, string>>): Secret[] {
   return Object.entries(headers).flatMap(([name, value]) => {
-    if (!/authorization|token/i.test(name)) return []
+    if (!/authorization|token|api-key/i.test(name)) return []
     return [{ value: value.replace(/^(?:Bearer|Basic) /, ''), authorization: value }]
   })
 }

@@ -25,7 +25,12 @@ export interface Exchange {
 }
 
 /** Does what a fault says before the request is handled. @returns whether that was all */
-export async function meetFault({ request, response, fault, address }: Exchange): Promise<boolean> {
+export async function meetFault({
+  request,
+  response,
+  fault,
+  address,
+}: Pick<Exchange, 'request' | 'response' | 'fault' | 'address'>): Promise<boolean> {
   if (fault === undefined) return false
   if (fault === 'reset') request.socket.resetAndDestroy()
   else if (fault === 'lost-answer') loseAnswer(response)

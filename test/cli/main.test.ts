@@ -116,7 +116,7 @@ describe('exit codes', () => {
       [['help', 'trian'], /^error: \[help\] unknown command "trian"; did you mean train\?\n$/],
       [
         ['help', 'x'],
-        /unknown command "x"; there are train, init, plan, simulate, generate, chat, serve, eval, report, runs, merge, export, convert, mlflow, data, pull, push, databricks, clean, doctor, schema, completion, help\n$/,
+        /unknown command "x"; there are train, init, plan, simulate, generate, chat, serve, eval, report, runs, merge, export, convert, mlflow, data, pull, push, databricks, hosted, clean, doctor, schema, completion, help\n$/,
       ],
       [
         ['train', '--hlep'],

@@ -19,12 +19,15 @@ const sources = readdirSync(SOURCE, { recursive: true, encoding: 'utf8' })
 
 /** Tables that are part of others. */
 const PARTS = [
+  'ANSWERING',
   'ASKING',
   'COMMON_TASK',
   'COMPARE_OPTIONS',
+  'DEPLOYMENT',
   'DURING_RUN_OPTIONS',
   'DATA_OPTIONS',
   'ENDPOINT_OPTIONS',
+  'HOSTED_CONNECTION',
   'HUB_OPTIONS',
   'INFERENCE_REQUEST',
   'LORA_OPTIONS',
@@ -41,6 +44,7 @@ const PARTS = [
   'SAMPLING_PARAMETERS',
   'SPLIT_BY',
   'TRAINING_OPTIONS',
+  'WAITING',
   'WAREHOUSE_OPTIONS',
   'TRAIN_LORA_OPTIONS',
   'TRANSFORM_OPTIONS',

@@ -52,6 +52,14 @@ import { TEXT_GENERATION_OPTIONS } from '../../src/generation/generate-text.js'
 import { TEXTS_GENERATION_OPTIONS } from '../../src/generation/generate-texts.js'
 import { PLAN_GENERATION_OPTIONS } from '../../src/generation/plan-options.js'
 import { SCORE_CONTINUATIONS_OPTIONS } from '../../src/generation/score-continuations.js'
+import { HOSTED_HYPERPARAMETERS, TRAIN_HOSTED_OPTIONS } from '../../src/hosted/options.js'
+import {
+  CHAT_HOSTED_OPTIONS,
+  DELETE_HOSTED_OPTIONS,
+  DEPLOY_HOSTED_OPTIONS,
+  HOSTED_RUN_OPTIONS,
+  PREDICT_HOSTED_OPTIONS,
+} from '../../src/hosted/run-options.js'
 import { PUSH_TO_HUB_OPTIONS } from '../../src/hub/push/options.js'
 import { INFERENCE_OPTIONS } from '../../src/inference/engine-options.js'
 import { TRAIN_OPTIONS } from '../../src/integrations/options.js'
@@ -95,6 +103,13 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   BEHAVIOUR_OPTIONS,
   PUSH_TO_HUB_OPTIONS,
   UPDATE_CARD_OPTIONS,
+  TRAIN_HOSTED_OPTIONS,
+  HOSTED_HYPERPARAMETERS,
+  HOSTED_RUN_OPTIONS,
+  DEPLOY_HOSTED_OPTIONS,
+  CHAT_HOSTED_OPTIONS,
+  PREDICT_HOSTED_OPTIONS,
+  DELETE_HOSTED_OPTIONS,
   TRAIN_OPTIONS,
   PLAN_OPTIONS,
   PLAN_LIMITS,

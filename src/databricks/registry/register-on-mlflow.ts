@@ -3,6 +3,7 @@
  * a logged model, and both are found again by a tag with the hash of the content.
  */
 
+import { wasUnclear } from '../../http/resource-record.js'
 import { ServiceError } from '../../http/service-error.js'
 import { OptionError } from '../../lowrank-error.js'
 import { putArtifact } from '../../mlflow/artifacts.js'
@@ -12,7 +13,6 @@ import { expectUnchanged } from '../../mlflow/model/files.js'
 import type { ModelFile } from '../../mlflow/model-directory.js'
 import { isObject } from '../../values.js'
 import { inParallel } from '../client/files/in-parallel.js'
-import { wasUnclear } from '../resources.js'
 import { waitUntil } from '../wait.js'
 import { withHint } from './hints.js'
 import type { RegisteredVersion, Registration } from './register-version.js'

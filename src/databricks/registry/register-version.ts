@@ -7,6 +7,7 @@
  * 3. A version becomes READY only by being finalized, and that only once all files are there.
  */
 
+import { wasUnclear } from '../../http/resource-record.js'
 import { ServiceError } from '../../http/service-error.js'
 import { expectUnchanged } from '../../mlflow/model/files.js'
 import type { ModelDirectory } from '../../mlflow/model-directory.js'
@@ -16,7 +17,7 @@ import type { OpenedRegistry } from '../client/models/open-registry.js'
 import type { ModelVersion, Registry, VersionSpec } from '../client/models/registry.js'
 import { hashOfSource, sourceOfHash } from '../client/models/source.js'
 import { nameOf, placeOf } from '../client/models/version-files.js'
-import { listResources, make, recordCreated, wasUnclear } from '../resources.js'
+import { listResources, make, recordCreated } from '../resources.js'
 import { waitUntil } from '../wait.js'
 import { withHint } from './hints.js'
 import type { PushModelEvent } from './push-options.js'

@@ -1,0 +1,43 @@
+/** @file The public API of `lowrank/hosted`; re-exports alone. */
+/// <reference types="node" preserve="true" />
+
+export type { HostedConnection, HostedProvider } from './hosted/connect-options.js'
+export type {
+  HostedCheckpointEvent,
+  HostedEvent,
+  HostedFiguresEvent,
+  HostedMessageEvent,
+  HostedPlanEvent,
+  HostedStatusEvent,
+  HostedUploadEvent,
+} from './hosted/events.js'
+export type { TrainHostedOptions } from './hosted/options.js'
+export { type HostedPredictions, predictHosted } from './hosted/predict.js'
+export type { RowsSummary } from './hosted/rows.js'
+export type {
+  ChatHostedOptions,
+  DeleteHostedOptions,
+  DeployHostedOptions,
+  HostedRunOptions,
+  PredictHostedOptions,
+} from './hosted/run-options.js'
+export type {
+  HostedCheckpoint,
+  HostedHyperparameters,
+  HostedJob,
+  HostedMessage,
+  HostedReply,
+  HostedStatus,
+} from './hosted/service.js'
+export { type HostedRun, trainHosted } from './hosted/train-hosted.js'
+export {
+  cancelHosted,
+  chatHosted,
+  type DeletedThing,
+  deleteHosted,
+  deployHosted,
+  type HostedRunStatus,
+  hostedStatus,
+} from './hosted/verbs.js'
+export { ServiceError, type ServiceErrorDetails } from './http/service-error.js'
+export { DataError, type ErrorCode, type ErrorDetails, LowrankError, OptionError } from './lowrank-error.js'
