@@ -1,6 +1,9 @@
 /** @file The public API of `lowrank/hosted`; re-exports alone. */
 /// <reference types="node" preserve="true" />
 
+export type { DatasetEntry, DatasetMix, PathOptions, PlainSource, RowSelection } from './data/sources/dataset-entry.js'
+export type { DataSource } from './data/sources/open-source.js'
+export type { IsWanted, ReadContext, RowBatch, RowSource, SourceLineage, SourceRow } from './data/sources/row-source.js'
 export type { HostedConnection, HostedProvider } from './hosted/connect-options.js'
 export type {
   HostedCheckpointEvent,
@@ -11,13 +14,14 @@ export type {
   HostedStatusEvent,
   HostedUploadEvent,
 } from './hosted/events.js'
-export type { TrainHostedOptions } from './hosted/options.js'
+export type { HostedDeployment, HostedWaiting, TrainHostedOptions } from './hosted/options.js'
 export { type HostedPredictions, predictHosted } from './hosted/predict.js'
 export type { RowsSummary } from './hosted/rows.js'
 export type {
   ChatHostedOptions,
   DeleteHostedOptions,
   DeployHostedOptions,
+  HostedAnswering,
   HostedRunOptions,
   PredictHostedOptions,
 } from './hosted/run-options.js'
@@ -40,4 +44,14 @@ export {
   hostedStatus,
 } from './hosted/verbs.js'
 export { ServiceError, type ServiceErrorDetails } from './http/service-error.js'
-export { DataError, type ErrorCode, type ErrorDetails, LowrankError, OptionError } from './lowrank-error.js'
+export {
+  DataError,
+  type DataPlace,
+  type ErrorCode,
+  type ErrorDetails,
+  LowrankError,
+  OptionError,
+  type OptionProblem,
+} from './lowrank-error.js'
+export type { BestEvaluation, EndEvent, FailEvent, Progress, WarningEvent } from './train/events.js'
+export type { Steps, Turns } from './turns.js'

@@ -27,7 +27,8 @@ export interface HostedRunOptions extends HostedWaiting {
 /** Options of {@link deployHosted}. */
 export interface DeployHostedOptions extends HostedRunOptions, HostedDeployment {}
 
-interface HostedAnswering {
+/** What is asked of a model, and how. */
+export interface HostedAnswering {
   /**
    * Model, deployment or endpoint to ask.
    * @default that of the run
