@@ -1,9 +1,14 @@
 /** @file The public API of `lowrank/hosted`; re-exports alone. */
 /// <reference types="node" preserve="true" />
 
+export type { OnBadRow } from './data/bad-rows.js'
+export type { DeltaTable } from './data/delta/delta-source.js'
+export type { RowOrigin } from './data/row-origin.js'
 export type { DatasetEntry, DatasetMix, PathOptions, PlainSource, RowSelection } from './data/sources/dataset-entry.js'
+export type { StoppingStrategy } from './data/sources/mix-rows.js'
 export type { DataSource } from './data/sources/open-source.js'
 export type { IsWanted, ReadContext, RowBatch, RowSource, SourceLineage, SourceRow } from './data/sources/row-source.js'
+export type { SqlQuery } from './data/sources/sql-source.js'
 export type { HostedConnection, HostedProvider } from './hosted/connect-options.js'
 export type {
   HostedCheckpointEvent,
