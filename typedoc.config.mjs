@@ -8,12 +8,12 @@ export default {
   entryPoints: [
     'src/index.ts',
     'src/databricks.ts',
+    'src/hosted.ts',
     'src/mlflow.ts',
     'src/notebook.ts',
     'src/testing.ts',
     'src/tfjs.ts',
   ],
-  entryPoints: ['src/index.ts', 'src/databricks.ts', 'src/hosted.ts', 'src/mlflow.ts', 'src/testing.ts', 'src/tfjs.ts'],
   tsconfig: 'tsconfig.build.json',
   out: 'docs/api',
   readme: 'none',
