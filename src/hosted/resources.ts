@@ -3,9 +3,7 @@
 import { resourceRecord } from '../http/resource-record.js'
 
 /** Kinds of things, in the order in which they are removed. */
-export const HOSTED_KINDS = ['deployment', 'job', 'model', 'file'] as const
-
-export type HostedKind = (typeof HOSTED_KINDS)[number]
+const HOSTED_KINDS = ['deployment', 'job', 'model', 'file'] as const
 
 /** `hosted.jsonl`, beside the record of Databricks. */
 export const HOSTED_RECORD = resourceRecord('hosted.jsonl', HOSTED_KINDS)
