@@ -41,6 +41,7 @@ export default {
     'BLEU_TOKENIZERS',
     'SMOOTH_METHODS',
     'NORMALIZATIONS',
+    'PROVIDERS',
     'ROUGE_TOKENIZERS',
     'ROUGE_TYPES',
     'SQUAD_VERSIONS',

@@ -43,7 +43,7 @@ export function expectRows(op: string, x: TfTensor, inner: number): number {
   return sizeOf(shape) / inner
 }
 
-export function sizeOf(shape: readonly number[]): number {
+function sizeOf(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1)
 }
 
