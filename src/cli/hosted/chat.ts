@@ -37,7 +37,7 @@ export const command: Command<ChatFlags, ChatFlags & { readonly outputDir: strin
     seed,
     json: { ...JSON_OBJECT, flag: { ...JSON_OBJECT.flag, group: 'Output' } },
   },
-  examples: [{ text: 'Ask it', line: "hosted chat out/tuned 'What is 7 squared?'" }],
+  examples: [{ text: 'Ask it', line: 'hosted chat out/tuned "What is 7 squared?"' }],
   check({ flags, words: [run, prompt = ''] }) {
     const outputDir = expectRun('hosted chat', run)
     if (prompt === '')

@@ -45,7 +45,7 @@ export const command: Command<TrainFlags, Checked> = {
     },
     {
       text: 'Tune without a file',
-      line: 'hosted train --provider vertex --model gemini-3.5-flash --dataset rows.jsonl --output out/tuned',
+      line: 'hosted train --provider openai --model m --dataset a --output out',
     },
   ],
   async check({ flags: { json, ...flags }, words: [file] }) {
