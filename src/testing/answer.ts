@@ -71,7 +71,7 @@ async function answerOf(exchange: Exchange, router: Router): Promise<RouteAnswer
   const { route, params } = found
   record.user = route.isOpen ? '' : userOf(request.headers.authorization, state)
   const kind = route.body ?? (NO_BODY.includes(method) ? 'none' : 'json')
-  const bytes = kind === 'json' || kind === 'form' ? await bytesOf(request) : Buffer.alloc(0)
+  const bytes = kind === 'json' || kind === 'form' ? await readBody(request, LARGEST_JSON, tooLarge) : Buffer.alloc(0)
   const type = request.headers['content-type'] ?? ''
   const text = type.startsWith('multipart/') ? '' : bytes.toString()
   const json = kind === 'json' ? (text === '' ? await fieldsOf(bytes, type) : parsedBody(text)) : {}
@@ -130,13 +130,18 @@ function userOf(authorization: string | undefined, state: WorkspaceState): strin
   return holder.user
 }
 
-async function bytesOf(request: IncomingMessage): Promise<Buffer> {
+function tooLarge(): RefusedRequest {
+  return new RefusedRequest(413, 'MAX_REQUEST_SIZE_EXCEEDED', 'The request is too large.')
+}
+
+/** The whole body of a request. @throws what `refuse` makes where it has more than `limit` bytes */
+export async function readBody(request: IncomingMessage, limit: number, refuse: () => Error): Promise<Buffer> {
   const pieces: Uint8Array[] = []
   let size = 0
   for await (const piece of request as AsyncIterable<Uint8Array>) {
     pieces.push(piece)
     size += piece.length
-    if (size > LARGEST_JSON) throw new RefusedRequest(413, 'MAX_REQUEST_SIZE_EXCEEDED', 'The request is too large.')
+    if (size > limit) throw refuse()
   }
   return Buffer.concat(pieces)
 }

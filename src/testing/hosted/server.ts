@@ -2,7 +2,7 @@
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { isObject } from '../../values.js'
-import { meetFault } from '../answer.js'
+import { meetFault, readBody } from '../answer.js'
 import { createFaults, type FaultRule } from '../faults.js'
 import { closeServer, listen } from '../listen.js'
 import { masked, type RecordedRequest, recordOf } from '../record.js'
@@ -88,7 +88,7 @@ export async function startHosted(
     })
     record.fault = faults.take('workspace', record.method, address.pathname + address.search)
     if (await meetFault({ request, response, address, fault: record.fault })) return
-    const body = await bytesOf(request)
+    const body = await readBody(request, LARGEST, tooLarge)
     const json = jsonOf(body, request.headers['content-type'])
     record.json = masked(json)
     send(
@@ -154,15 +154,8 @@ function send(response: ServerResponse, { status = 200, json, text }: HostedAnsw
   response.end(content)
 }
 
-async function bytesOf(request: IncomingMessage): Promise<Buffer> {
-  const pieces: Uint8Array[] = []
-  let size = 0
-  for await (const piece of request as AsyncIterable<Uint8Array>) {
-    pieces.push(piece)
-    size += piece.length
-    if (size > LARGEST) throw new Refusal(413, 'too_large', 'The request is too large.')
-  }
-  return Buffer.concat(pieces)
+function tooLarge(): Refusal {
+  return new Refusal(413, 'too_large', 'The request is too large.')
 }
 
 function jsonOf(body: Buffer, type = ''): Record<string, unknown> {
